@@ -1,0 +1,1 @@
+"""The terminal: one thin module per group of commands. Nothing here decides anything."""

@@ -1,0 +1,134 @@
+"""`localgrid`: the grid on this computer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from tfgrid_compose.cli.elevate import ensure_root
+from tfgrid_compose.cli.render import table
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@click.group(epilog="Example:  tfgrid-compose localgrid status")
+def localgrid() -> None:
+    """The grid on this computer: real machines, networks and contracts, without an account.
+
+    It starts by itself when a deployment first needs it, and has no daemon.
+    """
+
+
+@localgrid.command(epilog="Example:  tfgrid-compose localgrid up")
+def up() -> None:
+    """Start the local grid, with every machine that has a contract."""
+    ensure_root("starting the local grid")
+    from tfgrid_compose.localgrid.engine import Engine
+
+    with Engine(progress=_say) as engine:
+        engine.ensure()
+    click.echo("The local grid is up.")
+
+
+@localgrid.command(epilog="Example:  tfgrid-compose localgrid status --json")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(as_json: bool) -> None:
+    """Show nodes, what is free on them, contracts with their price, machines."""
+    ensure_root("reading the local grid")
+    from tfgrid_compose.localgrid.status import describe
+
+    facts = describe()
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"The local grid is {'up' if facts['up'] else 'down'}.")
+    click.echo(table(["NODE", "FARM", "PLACE", "STATUS", "CORES", "FREE MEMORY", "FREE DISK", "PUBLIC IPV4"],
+                     [[str(cell) for cell in node.values()] for node in facts["nodes"]]))  # fmt: skip
+    if facts["contracts"]:
+        click.echo()
+        click.echo(table(["CONTRACT", "NODE", "TYPE", "NAME", "MACHINES", "USD/HOUR"],
+                         [[str(cell) for cell in contract.values()] for contract in facts["contracts"]]))  # fmt: skip
+
+
+@localgrid.command(epilog="Example:  tfgrid-compose localgrid down")
+def down() -> None:
+    """Power all machines off and leave nothing on the host; contracts and disks stay for the next `up`."""
+    ensure_root("stopping the local grid")
+    _stop(reset=False)
+    click.echo("The local grid is down; nothing of it is left on the host but its disks.")
+
+
+@localgrid.command(epilog="Example:  tfgrid-compose localgrid reset --yes")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+def reset(yes: bool) -> None:
+    """Take the grid down and forget every machine, disk and contract. The image stays cached."""
+    ensure_root("resetting the local grid")
+    if not yes and sys.stdin.isatty():
+        click.confirm("Destroy every machine and disk of the local grid?", abort=True, err=True)
+    _stop(reset=True)
+    click.echo("The local grid is gone.")
+
+
+def _stop(*, reset: bool) -> None:
+    """Take tunnels to the local grid down with it; after a reset its deployments are gone too."""
+    from tfgrid_compose.drivers import wireguard
+    from tfgrid_compose.errors import GridError
+    from tfgrid_compose.localgrid.engine import Engine
+    from tfgrid_compose.state.store import Store
+
+    with Store() as store:
+        for deployment in store.deployments():
+            if deployment.network == "local":
+                wireguard.down(str(deployment.data.get("interface", "")))
+                if reset:
+                    store.forget(deployment.id)
+    engine = Engine(progress=_say)
+    if reset:
+        engine.reset()
+    else:
+        engine.down()
+    left = engine.leftovers()
+    engine.close()
+    if left:
+        raise GridError(
+            f"something of the local grid is left: {left[0]}", why="it did not go away", details=left,
+            fix="tfgrid-compose localgrid down tries again", code="leftovers",
+        )  # fmt: skip
+
+
+@localgrid.command("terraform-rc", epilog="Example:  export TF_CLI_CONFIG_FILE=$(tfgrid-compose localgrid terraform-rc)")
+@click.option("--print", "show", is_flag=True, help="Print the configuration instead of its path.")
+def terraform_rc(show: bool) -> None:
+    """Print the path of a CLI configuration with which plain terraform or tofu works on the local grid.
+
+    Use any words as mnemonic. `terraform init` is not needed, and works only for other providers.
+    """
+    from tfgrid_compose.localgrid.terraformrc import write_configuration
+
+    path = write_configuration()
+    click.echo(Path(path).read_text() if show else str(path), nl=not show)
+
+
+@localgrid.command("provider", hidden=True)
+def provider() -> None:
+    """Run as the Terraform plugin; only Terraform calls this."""
+    from tfgrid_compose.localgrid.terraformrc import serve_plugin
+
+    serve_plugin()
+
+
+@localgrid.command(hidden=True)
+@click.option("--node-down", type=int, multiple=True, help="Nodes that don't answer.")
+@click.option("--clear", is_flag=True, help="Forget all ordered faults.")
+def fault(node_down: tuple[int, ...], clear: bool) -> None:
+    """Order faults, for tests."""
+    ensure_root("changing the local grid")
+    from tfgrid_compose.localgrid.engine import Engine
+
+    with Engine() as engine:
+        engine.ledger.set_fact("fault_nodes_down", None if clear else list(node_down))

@@ -1,0 +1,123 @@
+"""Entry point: finds the command, loads only its module, turns errors into a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from tfgrid_compose import __version__
+from tfgrid_compose.errors import TfgridError
+
+# name: (module, attribute, one line of help). Help and completion load none of the modules.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "up": ("up", "up", "Deploy an app, or bring its deployment up to date."),
+    "plan": ("up", "plan", "Show what `up` would do."),
+    "down": ("down", "down", "Destroy a deployment and verify that nothing is left."),
+    "ps": ("operate", "ps", "List deployments."),
+    "status": ("operate", "status", "Show a deployment: machine, tunnel, release, health."),
+    "logs": ("operate", "logs", "Show the app's log, or the output of a hook."),
+    "ssh": ("operate", "ssh_command", "Open a shell on the machine."),
+    "exec": ("operate", "exec_command", "Run a command on the machine."),
+    "address": ("operate", "address", "Print addresses and links."),
+    "inspect": ("operate", "inspect", "Print all that is remembered of a deployment."),
+    "run": ("operate", "run_command", "Run a command that the app or its pattern brings."),
+    "init": ("app", "init", "Write a new app folder that deploys."),
+    "validate": ("app", "validate", "Check an app folder."),
+    "schema": ("app", "schema", "Print the manifest's JSON Schema for editors."),
+    "patterns": ("app", "patterns", "List patterns."),
+    "doctor": ("doctor", "doctor", "Check this computer; --fix installs what is missing."),
+    "localgrid": ("localgrid", "localgrid", "The grid on this computer: up, status, down, reset."),
+    "completion": ("app", "completion", "Print the completion script for bash, zsh or fish."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        found: click.Command = getattr(importlib.import_module(f"tfgrid_compose.cli.{module}"), attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table itself is the help, so that --help imports nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """A name that is no command of ours may be one of the app."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            runner = self.get_command(ctx, "run")
+            return "run", runner, ["--app-command", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try it without an account:  tfgrid-compose init my-app && tfgrid-compose up my-app",
+)
+@click.version_option(__version__, "-v", "--version", prog_name="tfgrid-compose")
+@click.option("-f", "--file", metavar="NAME", help="Name of the manifest, if not tfgrid-compose.yaml.")
+@click.pass_context
+def cli(ctx: click.Context, file: str | None) -> None:
+    """One command from an app folder to a running app on the ThreeFold Grid, or on a grid of your own machine."""
+    ctx.obj = {"file": file}
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="tfgrid-compose")
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(_print_text("Stopped.", 130))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except TfgridError as error:
+        sys.exit(_print_error(error))
+    except KeyboardInterrupt:
+        sys.exit(_print_text("Stopped.", 130))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # Every other error is a bug of ours, and no user reads a traceback.
+        sys.exit(_print_bug(error))
+
+
+def _print_text(text: str, code: int) -> int:
+    click.echo(text, err=True)
+    return code
+
+
+def _print_error(error: TfgridError) -> int:
+    from tfgrid_compose.cli.render import error_text
+
+    if "--json" in sys.argv:
+        import json
+
+        click.echo(json.dumps({"error": error.to_dict()}))
+    click.echo(error_text(error), err=True)
+    return error.exit_code
+
+
+def _print_bug(error: Exception) -> int:
+    from tfgrid_compose.cli.bug import save_report
+
+    path = save_report(error)
+    click.echo(f"Bug: tfgrid-compose failed in a way that it can't explain ({type(error).__name__}).", err=True)
+    click.echo(f"  Report:  {path}", err=True)
+    click.echo("  Next:    run the command again; if it fails again, file an issue with the report", err=True)
+    return 70

@@ -1,0 +1,273 @@
+"""`ps`, `status`, `logs`, `ssh`, `exec`, `address`, `inspect`, and the commands of apps."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import click
+
+from tfgrid_compose.errors import TfgridError, UsageError
+from tfgrid_compose.state.store import Deployment, Store
+
+_APP = click.argument("app", required=False)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _find(store: Store, app: str | None) -> Deployment:
+    from tfgrid_compose.deploy.lookup import find
+
+    return find(store, app)
+
+
+@click.command(epilog="Example:  tfgrid-compose ps --json | jq '.[].address'")
+@_JSON
+def ps(as_json: bool) -> None:
+    """List deployments: name, status, network, address, release, age. Reads memory only, so it is quick."""
+    with Store() as store:
+        rows = [_row(item) for item in store.deployments()]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    if not rows:
+        click.echo("Nothing is deployed.  tfgrid-compose up ./my-app", err=True)
+        return
+    from tfgrid_compose.cli.render import table
+
+    now = time.time()
+    cells = [[row["id"][:6], row["name"], row["status"], row["network"], row["node"], row["address"], row["release"],
+              _age(now - row["created"])] for row in rows]  # fmt: skip
+    click.echo(table(["ID", "NAME", "STATUS", "NETWORK", "NODE", "ADDRESS", "RELEASE", "AGE"], cells))
+
+
+def _row(item: Deployment) -> dict[str, Any]:
+    machines = item.machines
+    return {
+        "id": item.id, "name": item.name, "status": item.status, "network": item.network,
+        "pattern": item.data.get("pattern", ""), "node": ",".join(str(machine["node"]) for machine in machines),
+        "address": machines[0].get("address", "") if machines else "", "release": item.data.get("release", ""),
+        "created": item.created, "app_dir": item.app_dir,
+    }  # fmt: skip
+
+
+@click.command(epilog="Example:  tfgrid-compose status my-app")
+@_APP
+@_JSON
+def status(app: str | None, as_json: bool) -> None:
+    """Show how a deployment is: machine, tunnel, addresses, release, service, price, last run.
+
+    Exit codes: 0 all is well, 1 something is wrong (and said), 5 no such deployment.
+    """
+    from tfgrid_compose.deploy import operate
+
+    with Store() as store:
+        facts = operate.status(store, _find(store, app))
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        click.echo(_status_text(facts))
+    sys.exit(1 if facts["problems"] else 0)
+
+
+def _status_text(facts: dict[str, Any]) -> str:
+    colour = "green" if not facts["problems"] and facts["status"] == "running" else "yellow"
+    lines = [f"{click.style(facts['name'], bold=True)} ({facts['id'][:6]})  {click.style(facts['status'], fg=colour)}"]
+
+    def line(key: str, value: object) -> None:
+        if value not in (None, "", []):
+            lines.append(f"  {key:<10}{value}")
+
+    machine = facts["machine"]
+    line("Network", f"{facts['network']}, pattern {facts['pattern']}, node {facts['node']}")
+    for item in facts["addresses"]:
+        line("Address", f"{item['address']}  ({item['network']}, machine {item['machine']})")
+    for link in facts["links"]:
+        line("Page", link)
+    if facts["tunnel"]:
+        line("Tunnel", f"{facts['tunnel']['interface']} is {'up' if facts['tunnel']['up'] else 'down'}")
+    if machine.get("reachable"):
+        line("Machine", f"up {_age(machine['uptime_seconds'])}, load {machine['load']}, disk {machine['disk']} free")
+        line("Service", "" if machine["service"] == "-" else machine["service"])
+    line("Release", facts["release"])
+    line("Price", "" if facts["usd_per_month"] is None else f"{facts['usd_per_month']:.2f} USD a month before discounts")
+    if facts["last_run"]:
+        run = facts["last_run"]
+        line("Last run", f"{run['kind']} {run['outcome']} {_age(run['ago_seconds'])} ago")
+        if run["error"]:
+            line("", f"{run['error'].get('what', '')}: {run['error'].get('why', '')}")
+    lines += [click.style(f"  Problem   {problem}", fg="red") for problem in facts["problems"]]
+    return "\n".join(lines)
+
+
+@click.command(epilog="Example:  tfgrid-compose logs my-app -f      tfgrid-compose logs my-app --hook setup")
+@_APP
+@click.option("-f", "--follow", is_flag=True, help="Keep printing what is added.")
+@click.option("--since", metavar="TIME", help="Only what is newer: 10m, 2h, 1d, or a date.")
+@click.option("-n", "--lines", type=click.IntRange(1), default=200, show_default=True, help="How many lines without --since.")
+@click.option(
+    "--hook", metavar="NAME", help="Whole output of a step's last run: setup, configure, healthcheck, platform, terraform."
+)
+def logs(app: str | None, follow: bool, since: str | None, lines: int, hook: str | None) -> None:
+    """Show the app's log from the machine's journal, or the kept output of a hook."""
+    from tfgrid_compose.deploy import operate
+    from tfgrid_compose.drivers import ssh
+
+    with Store() as store:
+        deployment = _find(store, app)
+        if hook:
+            click.echo(operate.hook_log(store, deployment, hook).read_text(errors="replace"), nl=False)
+            return
+        command = operate.journal_command(deployment, follow=follow, since=since, lines=lines)
+        words = operate.shell_argv(store, deployment, command, tty=False)
+    ssh.replace_process(words)
+
+
+@click.command("ssh", epilog="Example:  tfgrid-compose ssh my-app")
+@_APP
+def ssh_command(app: str | None) -> None:
+    """Open a shell on the machine, as root."""
+    from tfgrid_compose.deploy import operate
+    from tfgrid_compose.drivers import ssh
+
+    with Store() as store:
+        words = operate.shell_argv(store, _find(store, app), None, tty=False)
+    ssh.replace_process(words)
+
+
+class _ExecCommand(click.Command):
+    """Knows where `--` stood: what comes before it names the deployment."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split at the first `--`."""
+        ctx.meta["split"] = args.index("--") if "--" in args else None
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    "exec", cls=_ExecCommand, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example:  tfgrid-compose exec my-app -- systemctl status nginx",
+)  # fmt: skip
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[APP] -- CMD…")
+@click.pass_context
+def exec_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Run a command on the machine, as root. Its exit code and streams are passed through.
+
+    One word is a shell line ('ls | wc -l'); several are a program with its arguments.
+    """
+    from tfgrid_compose.deploy import operate
+    from tfgrid_compose.drivers import ssh
+
+    with Store() as store:
+        deployment, command = _split(store, words, ctx.meta.get("split"))
+        if not command:
+            raise UsageError("exec needs a command", why="none was given", fix="tfgrid-compose exec my-app -- uptime")
+        tty = sys.stdin.isatty() and sys.stdout.isatty()
+        line = operate.shell_argv(store, deployment, operate.command_line(command), tty=tty)
+    ssh.replace_process(line)
+
+
+def _split(store: Store, words: tuple[str, ...], split: int | None) -> tuple[Deployment, tuple[str, ...]]:
+    """The deployment and the command; without `--`, a first word that names a deployment does."""
+    if split is not None:
+        if split > 1:
+            raise UsageError(
+                "exec takes one deployment before `--`", why=" ".join(words[:split]), fix="tfgrid-compose exec my-app -- CMD"
+            )
+        command = words[split:]
+        return _find(store, words[0] if split else None), command[1:] if command[:1] == ("--",) else command
+    if len(words) > 1:
+        try:
+            return _find(store, words[0]), words[1:]
+        except TfgridError:
+            pass
+    return _find(store, None), words
+
+
+@click.command(epilog="Example:  curl $(tfgrid-compose address my-app)")
+@_APP
+@click.option("--all", "every", is_flag=True, help="All addresses with machine and network.")
+@_JSON
+def address(app: str | None, every: bool, as_json: bool) -> None:
+    """Print the app's link, or its address when it has none."""
+    from tfgrid_compose.deploy import operate
+
+    with Store() as store:
+        deployment = _find(store, app)
+    links, primary, addresses = operate.links(deployment), operate.primary_address(deployment), operate.addresses(deployment)
+    if as_json:
+        click.echo(json.dumps({"links": links, "primary": primary, "addresses": addresses}))
+    elif every:
+        for item in addresses:
+            click.echo(f"{item['address']}  {item['network']}  {item['machine']}")
+    else:
+        click.echo("\n".join(links) or primary)
+
+
+@click.command(epilog="Example:  tfgrid-compose inspect my-app | jq .data.machines")
+@_APP
+def inspect(app: str | None) -> None:
+    """Print all that is remembered of a deployment as JSON, without secrets."""
+    with Store() as store:
+        item = _find(store, app)
+        facts = {
+            "id": item.id, "name": item.name, "network": item.network, "status": item.status, "created": item.created,
+            "updated": item.updated, "data": item.data, "steps": store.done(item.id), "runs": store.runs(item.id, 10),
+            "releases": store.releases(item.id),
+        }  # fmt: skip
+    click.echo(json.dumps(facts, indent=2))
+
+
+@click.command(
+    "run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example:  tfgrid-compose run uptime my-app",
+)  # fmt: skip
+@click.option("--app-command", is_flag=True, hidden=True)
+@click.argument("name", required=False)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[APP] [ARG…]")
+def run_command(app_command: bool, name: str | None, words: tuple[str, ...]) -> None:
+    """Run a command that the app or its pattern brings; without NAME, list them.
+
+    `tfgrid-compose NAME` does the same for every name that is no command of tfgrid-compose.
+    """
+    from tfgrid_compose.deploy import operate
+    from tfgrid_compose.drivers import ssh
+
+    with Store() as store:
+        deployment, arguments = _target_of(store, name, words, app_command)
+        if name is None:
+            for known, item in operate.commands(deployment).items():
+                click.echo(f"{known:<16}{item['description']}")
+            return
+        line = operate.app_command(deployment, name, arguments)
+        tty = sys.stdin.isatty() and sys.stdout.isatty()
+        argv = operate.shell_argv(store, deployment, line, tty=tty)
+    ssh.replace_process(argv)
+
+
+def _target_of(store: Store, name: str | None, words: tuple[str, ...], guessed: bool) -> tuple[Deployment, tuple[str, ...]]:
+    if words:
+        try:
+            return _find(store, words[0]), words[1:]
+        except TfgridError:
+            pass
+    try:
+        return _find(store, None), words
+    except TfgridError as error:
+        if guessed:
+            from tfgrid_compose.cli.main import COMMANDS
+            from tfgrid_compose.manifest.load import nearest
+
+            raise UsageError(
+                f"there is no command `{name}`", why="tfgrid-compose has none, and no deployed app here brings it",
+                fix=nearest(str(name), COMMANDS) or "tfgrid-compose --help", code="command-unknown",
+            ) from error  # fmt: skip
+        raise

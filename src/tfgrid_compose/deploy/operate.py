@@ -1,0 +1,230 @@
+"""What an operator asks of a deployment that exists: state, links, logs, commands."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfgrid_compose.deploy.context import addresses_of, deployment_folder, target_of
+from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.drivers import ssh, wireguard
+from tfgrid_compose.errors import NotFoundError, ReachError, TfgridError, UsageError
+from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
+from tfgrid_compose.grids.registry import open_grid
+from tfgrid_compose.manifest.load import load_app, nearest
+from tfgrid_compose.patterns.load import load as load_pattern
+from tfgrid_compose.state.store import Deployment, Store
+
+_FACTS = """ps -o etimes= -p 1 | tr -d ' '; cat /proc/loadavg | cut -d' ' -f1
+df -h --output=pcent,avail / | tail -n1; readlink {current} || echo
+[ -z {service} ] && echo - || systemctl is-active {service}; systemctl is-system-running
+"""
+
+
+def hook_machine(deployment: Deployment) -> dict[str, Any]:
+    """The machine on which the app runs. Raises `NotFoundError` when there is none yet."""
+    if not deployment.machines:
+        raise NotFoundError(
+            f"{deployment.name} has no machine",
+            why=f"its status is {deployment.status}",
+            fix=f"tfgrid-compose up {deployment.app_dir}",
+            code="machine-missing",
+        )
+    role = load_pattern(str(deployment.data["pattern"])).pattern.hook_role()
+    return next((machine for machine in deployment.machines if machine["role"] == role), deployment.machines[0])
+
+
+def primary_address(deployment: Deployment) -> str:
+    """The address on which the machine was reached."""
+    machine = hook_machine(deployment)
+    return str(machine.get("address") or next((address for _, address in addresses_of(deployment, machine)), ""))
+
+
+def links(deployment: Deployment) -> list[str]:
+    """URLs of the manifest's ports that are called http or https, or have such a number."""
+    found = []
+    host = primary_address(deployment)
+    host = f"[{host}]" if ":" in host else host
+    for port in deployment.data.get("ports", []):
+        number, name = port["number"], port["name"]
+        scheme = "https" if name == "https" or number == 443 else "http" if name.startswith("http") or number == 80 else ""
+        if scheme:
+            usual = (scheme, number) in (("http", 80), ("https", 443))
+            found.append(f"{scheme}://{host}{'' if usual else f':{number}'}/")
+    return found
+
+
+def addresses(deployment: Deployment) -> list[dict[str, str]]:
+    """Every address of every machine, the preferred first."""
+    return [
+        {"machine": machine["name"], "network": kind, "address": address}
+        for machine in deployment.machines
+        for kind, address in addresses_of(deployment, machine)
+    ]
+
+
+def summary(deployment: Deployment) -> dict[str, Any]:
+    """What `ps` lists, from memory alone."""
+    return {
+        "id": deployment.id,
+        "name": deployment.name,
+        "status": deployment.status,
+        "network": deployment.network,
+        "pattern": deployment.data.get("pattern", ""),
+        "node": ",".join(str(machine["node"]) for machine in deployment.machines),
+        "address": primary_address(deployment) if deployment.machines else "",
+        "release": deployment.data.get("release", ""),
+        "created": deployment.created,
+        "app_dir": deployment.app_dir,
+    }
+
+
+def status(store: Store, deployment: Deployment) -> dict[str, Any]:
+    """`summary` with what is really there: tunnel, login, release, service, price, last run."""
+    interface = str(deployment.data.get("interface", ""))
+    facts: dict[str, Any] = {**summary(deployment), "addresses": addresses(deployment), "links": []}
+    if deployment.machines:
+        facts["links"] = links(deployment)
+    config = store.secret(deployment.id, "wireguard")
+    facts["tunnel"] = {"interface": interface, "up": wireguard.is_up(interface)} if config else None
+    facts["machine"] = _machine_facts(store, deployment) if deployment.machines else {"reachable": False}
+    live, known = facts["machine"].get("release", ""), facts["release"]
+    facts["problems"] = _problems(facts, live, known)
+    runs = store.runs(deployment.id, 1)
+    facts["last_run"] = _last_run(store, runs[0]) if runs else None
+    facts["usd_per_month"] = _price(deployment)
+    return facts
+
+
+def _problems(facts: dict[str, Any], live: str, known: str) -> list[str]:
+    found = []
+    if facts["tunnel"] and not facts["tunnel"]["up"]:
+        found.append(f"the tunnel {facts['tunnel']['interface']} is down; `tfgrid-compose up` brings it back")
+    if not facts["machine"].get("reachable"):
+        found.append(f"the machine does not answer: {facts['machine'].get('why', 'it was never made')}")
+    elif known and live != known:
+        found.append(f"release {live or 'none'} is current on the machine, {known} was deployed")
+    if facts["machine"].get("service") in ("failed", "inactive"):
+        found.append(f"its service is {facts['machine']['service']}; `tfgrid-compose logs` says why")
+    return found
+
+
+def _machine_facts(store: Store, deployment: Deployment) -> dict[str, Any]:
+    connection = ssh.Connection(target_of(store, deployment, hook_machine(deployment)))
+    service = shlex.quote(str(deployment.data.get("service") or ""))
+    script = _FACTS.format(current=shlex.quote(f"{ROOT}/{deployment.name}/current"), service=service)
+    try:
+        done = connection.run(f"sh -c {shlex.quote(script)}", timeout=15)
+    except ReachError as error:
+        return {"reachable": False, "why": error.why}
+    finally:
+        connection.close()
+    lines = [*done.stdout.splitlines(), *[""] * 6]
+    return {
+        "reachable": True, "uptime_seconds": int(lines[0] or 0), "load": lines[1], "disk": " ".join(lines[2].split()),
+        "release": lines[3].removeprefix("releases/"), "service": lines[4], "system": lines[5],
+    }  # fmt: skip
+
+
+def _last_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
+    steps = [{"step": step["name"], "outcome": step["outcome"] or "unfinished"} for step in store.steps(run["id"])]
+    alive = run["outcome"] is None and Path(f"/proc/{run['pid']}").exists()
+    outcome = run["outcome"] or ("running" if alive else "cut off")
+    return {"run": run["id"], "kind": run["kind"], "outcome": outcome, "steps": steps, "error": run["error"],
+            "ago_seconds": int(time.time() - (run["ended"] or run["started"]))}  # fmt: skip
+
+
+def _price(deployment: Deployment) -> float | None:
+    """Monthly price of the live contracts; None where the grid can't say."""
+    try:
+        listed = open_grid(deployment.network).contracts(deployment.id)
+    except TfgridError:
+        return None
+    return round(sum(contract.usd_per_hour for contract in listed) * HOURS_PER_MONTH, 2)
+
+
+# Logs
+
+
+def hook_log(store: Store, deployment: Deployment, hook: str) -> Path:
+    """The newest log of a step. Raises `NotFoundError` that lists what there is."""
+    folder = deployment_folder(deployment) / "logs"
+    runs = sorted(folder.glob("run-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for run in runs:
+        path = run / f"{hook}.log"
+        if path.is_file():
+            return path
+    known = sorted({path.stem for run in runs for path in run.glob("*.log")})
+    raise NotFoundError(
+        f"there is no log of `{hook}`",
+        why=f"there are logs of {', '.join(known)}" if known else "no run has written one",
+        fix=nearest(hook, known) or "tfgrid-compose status",
+        code="log-not-found",
+    )
+
+
+def journal_command(deployment: Deployment, *, follow: bool, since: str | None, lines: int) -> str:
+    """The remote command that prints the app's log."""
+    words = ["journalctl", "--no-pager", "-o", "short-iso"]
+    service = deployment.data.get("service")
+    if service:
+        words += ["-u", str(service)]
+    words += ["--since", _since(since)] if since else ["-n", str(lines)]
+    if follow:
+        words.append("-f")
+    return shlex.join(words)
+
+
+def _since(text: str) -> str:
+    """`10m`, `2h`, `1d` as journalctl writes them; anything else is passed on."""
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    if text[:-1].isdigit() and text[-1:] in units:
+        return f"{text[:-1]} {units[text[-1]]} ago"
+    return text
+
+
+# Commands
+
+
+def shell_argv(store: Store, deployment: Deployment, command: str | None, *, tty: bool) -> list[str]:
+    """The argv of ssh for a login or a command."""
+    target = target_of(store, deployment, hook_machine(deployment))
+    return ssh.argv(target, command, tty=tty, share=False)
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A remote command: one word is a shell line, several are taken as they are."""
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
+def commands(deployment: Deployment) -> dict[str, dict[str, str]]:
+    """Commands that the app and its pattern bring: {name: script, description, args}."""
+    found: dict[str, dict[str, str]] = {}
+    pattern = load_pattern(str(deployment.data["pattern"])).pattern
+    for name, item in pattern.commands.items():
+        found[name] = {"script": item.run, "description": item.description, "args": "", "from": "pattern"}
+    for name, command in load_app(Path(deployment.app_dir)).manifest.commands.items():
+        found[name] = {"script": command.script, "description": command.description, "args": command.args, "from": "app"}
+    return found
+
+
+def app_command(deployment: Deployment, name: str, arguments: Sequence[str]) -> str:
+    """The remote command line of an app's or pattern's command. Raises `UsageError`."""
+    known = commands(deployment)
+    if name not in known:
+        raise UsageError(
+            f"there is no command `{name}`",
+            why=f"{deployment.name} brings {', '.join(known)}" if known else f"{deployment.name} brings none",
+            fix=nearest(name, known) or "tfgrid-compose --help",
+            code="command-unknown",
+        )
+    script = known[name]["script"]
+    file = script.split()[0]
+    if known[name]["from"] == "app" and "/" in file and not file.startswith("/"):
+        script = f"{ROOT}/{deployment.name}/current/{script}"
+    environment = f"{ROOT}/{deployment.name}/current/.tfgrid/environment"
+    load = f"set -a; [ -r {shlex.quote(environment)} ] && . {shlex.quote(environment)}; set +a; "
+    return f"bash -c {shlex.quote(load + script + (' ' + shlex.join(arguments) if arguments else ''))}"

@@ -1,0 +1,27 @@
+"""What the user asked `up` for, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """Options of `up`; None means that the user said nothing."""
+
+    target: Path
+    name: str | None = None
+    network: str | None = None
+    pattern: str | None = None
+    node: int | None = None
+    cpu: int | None = None
+    memory: int | None = None
+    disk: int | None = None
+    size: str | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    env_file: Path | None = None
+    file: str | None = None
+    strict: bool = False
+    terraform: str | None = None
+    wait: float = 0.0

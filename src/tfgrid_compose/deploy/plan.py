@@ -1,0 +1,130 @@
+"""The plan: the very steps that `up` will run, with the reason for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.steps import all_steps
+from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
+from tfgrid_compose.grids.pricing import monthly_usd
+
+# A step whose result these depend on: when it runs anew, they do too.
+_SHOWN_VALUES = 40
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step with what the plan knows of it; `reason` is empty when there is nothing to do."""
+
+    step: Step
+    text: str
+    reason: str
+
+    @property
+    def needed(self) -> bool:
+        """Whether the step will run."""
+        return bool(self.reason)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order, and what they will cost per month in USD."""
+
+    steps: tuple[PlannedStep, ...]
+    usd_per_month: float
+    is_new: bool
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything has to be done."""
+        return any(planned.needed for planned in self.steps)
+
+    def to_dict(self, context: Context) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "deployment": context.deployment.id,
+            "name": context.deployment.name,
+            "network": context.deployment.network,
+            "new": self.is_new,
+            "nodes": context.nodes,
+            "addresses": {
+                "range": context.deployment.data["ip_range"],
+                "networks": list(context.app.manifest.network.preferred()),
+            },
+            "sizes": {role: vars(size) for role, size in context.sizes.items()},
+            "usd_per_month": round(self.usd_per_month, 2),
+            "steps": [
+                {"step": item.step.name, "does": item.text, "needed": item.needed, "reason": item.reason} for item in self.steps
+            ],
+        }
+
+
+def make_plan(context: Context) -> Plan:
+    """Compare what is wanted with what was done and what is there. Reads only."""
+    done = context.store.done(context.deployment.id)
+    planned: list[PlannedStep] = []
+    broken = ""
+    for step in all_steps(context):
+        reason = _reason(context, step, done.get(step.name), broken)
+        if reason and step.name in ("infrastructure", "tunnel") and _replaces(step, done, context):
+            broken = "the machine is new"
+        planned.append(PlannedStep(step, step.describe(context), reason))
+    if any(item.needed for item in planned):
+        planned = _with_reach(planned)
+    return Plan(tuple(planned), _price(context), not done)
+
+
+def _with_reach(planned: list[PlannedStep]) -> list[PlannedStep]:
+    """Whatever changes, ssh is checked first: the steps after it stand on it."""
+    return [
+        PlannedStep(item.step, item.text, item.reason or "checked before anything is changed")
+        if item.step.name == "reach"
+        else item
+        for item in planned
+    ]
+
+
+def _reason(context: Context, step: Step, before: dict[str, str] | None, broken: str) -> str:
+    if before is None:
+        return broken or "not done yet"
+    now = step.inputs(context)
+    if UNKNOWN in now.values():
+        return broken or "an earlier step decides"
+    changes = [key for key in sorted({*now, *before}) if now.get(key) != before.get(key)]
+    if changes:
+        return "; ".join(_change(key, before.get(key), now.get(key)) for key in changes[:4])
+    if broken:
+        return broken
+    return "" if step.probe(context) else "what it made is gone"
+
+
+def _change(key: str, before: str | None, now: str | None) -> str:
+    names = {
+        "vm_cpu": "cores", "vm_mem": "memory", "vm_disk": "disk", "vm_node": "node", "pattern": "pattern", "source": "source",
+        "environment": "environment", "manifest": "manifest", "machine": "machine", "playbook": "platform playbook",
+    }  # fmt: skip
+    name = names.get(key, key)
+    short = all(value is not None and len(value) <= _SHOWN_VALUES for value in (before, now))
+    readable = short and key not in ("pattern", "source", "environment", "manifest", "playbook", "configuration", "size")
+    return f"{name} {before} -> {now}" if readable else f"{name} changed"
+
+
+def _replaces(step: Step, done: dict[str, dict[str, str]], context: Context) -> bool:
+    """Whether running this step gives machines that are not the ones the later steps worked on."""
+    if step.name != "infrastructure":
+        return False
+    before, now = done.get(step.name), step.inputs(context)
+    moved = before is not None and any(key.endswith("_node") and before.get(key) != now.get(key) for key in now)
+    return before is None or moved or not step.probe(context)
+
+
+def _price(context: Context) -> float:
+    network = context.app.manifest.network.provisioned()
+    total = 0.0
+    for role, size in context.sizes.items():
+        disks = sum(disk.size for disk in context.app.manifest.disks) if context.pattern.pattern.roles[role].disks else 0
+        each = monthly_usd(size.cpu, size.memory / 1024, size.disk + disks, 1 if "ipv4" in network else 0)
+        total += each * len(context.nodes[role])
+    return total

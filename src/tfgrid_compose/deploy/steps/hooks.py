@@ -1,0 +1,177 @@
+"""Steps `setup`, `configure`, `healthcheck`: the app's own scripts, or its playbook instead."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.steps.base import Step, short_digest
+from tfgrid_compose.deploy.steps.platform import run_playbook, variables
+from tfgrid_compose.deploy.steps.ship import hook_environment, release_folder, release_inputs
+from tfgrid_compose.drivers import ssh
+from tfgrid_compose.errors import HookError, ReachError
+from tfgrid_compose.manifest.load import hook_path
+from tfgrid_compose.state import paths
+
+_TIMED_OUT, _KILLED = 124, 137
+_MILESTONES = "🚀📦🐳🔧🌐📁📋🔐✅❌⚠ℹ→▶"
+# The hook runs in a session of its own with its output in a file, so that it survives a connection
+# that breaks; we follow the file. The file lies in memory and goes when we have read it.
+_RUN = """set -u
+dir=/run/tfgrid-compose/hooks; mkdir -p "$dir"; chmod 0700 /run/tfgrid-compose "$dir"
+log=$dir/{id}.log; rc=$dir/{id}.rc; rm -f "$rc"; (umask 077; : > "$log")
+cd /tmp/app-deployment || exit 126
+chmod +x {script}
+setsid bash -c 'set -a; . {environment}; set +a; export TFGRID_HOOK={hook}
+  timeout -k 10 {timeout} {script} > "$0" 2>&1 < /dev/null; echo $? > "$1"' "$log" "$rc" &
+pid=$!; echo $pid > "$dir/{id}.pid"
+tail -n +1 -s 0.1 --pid=$pid -f "$log"
+wait $pid
+code=$(cat "$rc" 2>/dev/null || echo 137)
+rm -f "$log" "$rc" "$dir/{id}.pid"
+exit "$code"
+"""
+_STOP = 'pid=$(cat /run/tfgrid-compose/hooks/{id}.pid 2>/dev/null) && pkill -TERM -s "$pid"; true'
+_AFTER = "cat /run/tfgrid-compose/hooks/{id}.rc 2>/dev/null; rm -f /run/tfgrid-compose/hooks/{id}.*"
+
+
+class Hook(Step):
+    """One hook: its exit code decides, whatever it prints."""
+
+    def __init__(self, hook: str) -> None:
+        self.name = hook
+        self.expected = {"setup": 15.0, "configure": 3.0, "healthcheck": 2.0}[hook]
+
+    def describe(self, context: Context) -> str:
+        """The script, its digest and how it is treated."""
+        options = context.app.manifest.hook_options(self.name)
+        path = self._path(context)
+        digest = short_digest(path.read_bytes().hex())[:8]
+        optional = ", a failure is tolerated" if options.optional else ""
+        return f"{path.relative_to(context.app.folder)} ({digest}), at most {options.timeout} s{optional}"
+
+    def _path(self, context: Context) -> Path:
+        path = hook_path(context.app.folder, getattr(context.app.manifest.hooks, self.name))
+        assert path is not None, "checked when the manifest was loaded"
+        return path
+
+    def inputs(self, context: Context) -> dict[str, str]:
+        """The release, and for the health check also the machine's size."""
+        found = release_inputs(context)
+        if self.name == "healthcheck":
+            found["size"] = short_digest({role: vars(size) for role, size in context.sizes.items()})
+        return found
+
+    def apply(self, context: Context) -> str:
+        """Run the script on the machine. Raises `HookError`, unless the manifest tolerates a failure."""
+        options = context.app.manifest.hook_options(self.name)
+        started = time.monotonic()
+        lines: list[str] = []
+        code = self._run(context, options.timeout, lines)
+        if code == 0:
+            return ""
+        error = self._error(context, code, lines, options.timeout, time.monotonic() - started)
+        if not options.optional:
+            raise error
+        raise Tolerated(f"{error.what}; tolerated, because hook_config.{self.name}.optional is set") from error
+
+    def _run(self, context: Context, timeout: int, lines: list[str]) -> int:
+        connection = context.connection(context.hook_machine())
+        id = f"{self.name}-{context.run}"
+        release = release_folder(context, str(context.deployment.data["shipped"]))
+        script = _RUN.format(
+            id=id, hook=self.name, timeout=timeout, script=shlex.quote(f"./{self._script_name(context)}"),
+            environment=shlex.quote(f"{release}/.tfgrid/environment"),
+        )  # fmt: skip
+        with paths.private_log(context.logs / f"{self.name}.log") as log:
+
+            def on_line(line: str) -> None:
+                clean = context.redactor.text(line)
+                lines.append(clean)
+                log.write(clean + "\n")
+                context.progress(self.name, clean, milestone=clean.lstrip()[:1] in _MILESTONES and clean.strip() != "")
+
+            try:
+                code = connection.stream(f"bash -c {shlex.quote(script)}", on_line)
+            except BaseException:
+                connection.run(_STOP.format(id=id), timeout=20)
+                raise
+        return self._recover(context, connection, id, lines) if code == ssh.CONNECTION_LOST else code
+
+    def _script_name(self, context: Context) -> str:
+        """The script as it stands in /tmp/app-deployment."""
+        path = self._path(context).relative_to(context.app.folder)
+        if path.parts[0] == "deployment":
+            return Path(*path.parts[1:]).as_posix()
+        return f"../app-source/{Path(*path.parts[1:]) if path.parts[0] == 'src' else path}"
+
+    def _recover(self, context: Context, connection: ssh.Connection, id: str, lines: list[str]) -> int:
+        """The connection broke: the hook may have ended, or have ended ssh itself."""
+        context.progress(self.name, "the connection broke; trying again", True)
+        connection.close()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                done = connection.run(_AFTER.format(id=id), timeout=15)
+            except ReachError as error:
+                reason = error
+                time.sleep(1)
+                continue
+            return int(done.stdout.strip() or _KILLED)
+        raise HookError(
+            f"hook {self.name} cut the connection to the machine",
+            why=f"ssh does not answer any more: {reason.why}",
+            details=lines[-6:],
+            fix="mend the hook, then `tfgrid-compose down` and `tfgrid-compose up`",
+            log=str(context.logs / f"{self.name}.log"),
+            code="hook-lost-machine",
+        )
+
+    def _error(self, context: Context, code: int, lines: list[str], timeout: int, seconds: float) -> HookError:
+        why, kind = f"it exited with {code} after {seconds:.1f} s", "hook-failed"
+        if code == _TIMED_OUT or (code == _KILLED and seconds >= timeout):
+            why, kind = f"it did not end within {timeout} s and was stopped", "hook-timeout"
+        elif code in (126, 127):
+            why = f"its interpreter or a program in it was not found (exit code {code})"
+        last = [line for line in lines if line.strip()][-6:]
+        return HookError(
+            f"hook {self.name} failed",
+            why=why,
+            details=last or ["it printed nothing"],
+            fix=f"tfgrid-compose logs {context.deployment.name} --hook {self.name} shows all of its output; "
+            "mend it and run `tfgrid-compose up` again",
+            log=str(context.logs / f"{self.name}.log"),
+            code=kind,
+        )
+
+
+class Tolerated(Exception):
+    """A hook failed and its manifest tolerates that; the engine shows it and goes on."""
+
+
+class Playbook(Step):
+    """`deployment/playbook.yml`, run from here instead of the hooks."""
+
+    name = "configure"
+    expected = 20.0
+
+    def describe(self, context: Context) -> str:
+        """The playbook and its digest."""
+        path = context.app.playbook()
+        assert path is not None, "this step only exists when there is a playbook"
+        return f"deployment/playbook.yml ({short_digest(path.read_text())[:8]}) by Ansible instead of hooks"
+
+    def inputs(self, context: Context) -> dict[str, str]:
+        """The release."""
+        return release_inputs(context)
+
+    def apply(self, context: Context) -> str:
+        """Run it with the hooks' environment as variables."""
+        path = context.app.playbook()
+        assert path is not None, "this step only exists when there is a playbook"
+        env = hook_environment(context)
+        values = {**variables(context), "tfgrid_environment": env, **{name: env[name] for name in context.environment.values}}
+        outcome = run_playbook(context, self.name, path, values)
+        return f"{outcome.tasks} tasks, {len(outcome.changed)} changed something"

@@ -1,0 +1,86 @@
+"""Step `platform`: the pattern's Ansible playbook makes machines ready for the app."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tfgrid_compose.deploy.context import Context, target_of
+from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
+from tfgrid_compose.drivers import ansible
+from tfgrid_compose.state import paths
+
+
+class Platform(Step):
+    """Base packages, firewall, ssh, user, folders: whatever the pattern's playbook says."""
+
+    name = "platform"
+    expected = 12.0
+
+    def describe(self, context: Context) -> str:
+        """The pattern's playbook."""
+        ports = ", ".join(f"{port.number}/{port.protocol}" for port in context.app.manifest.resources.ports)
+        return f"base system by Ansible; the firewall lets in ssh{f' and {ports}' if ports else ' only'}"
+
+    def inputs(self, context: Context) -> dict[str, str]:
+        """Playbook, variables, machines."""
+        machines = {machine["name"]: str(machine["contract"]) for machine in context.machines()} or {"machines": UNKNOWN}
+        return {
+            "playbook": context.pattern.platform_digest,
+            "variables": json.dumps(variables(context), sort_keys=True),
+            **machines,
+        }
+
+    def apply(self, context: Context) -> str:
+        """Run the playbook on all machines at once."""
+        outcome = run_playbook(context, self.name, context.pattern.playbook, variables(context))
+        return f"{outcome.tasks} tasks, {len(outcome.changed)} changed something"
+
+
+def variables(context: Context) -> dict[str, Any]:
+    """The playbook's variables; none of them is a secret."""
+    app = context.deployment.name
+    return {
+        "app_name": app,
+        "app_user": user_name(app),
+        "app_version": context.app.manifest.version,
+        "deployment_id": context.deployment.id,
+        "ports": [port.model_dump() for port in context.app.manifest.resources.ports if port.number != 22],
+        "timezone": "Etc/UTC",
+        "locale": "C.UTF-8",
+    }
+
+
+def user_name(app: str) -> str:
+    """A valid system user for an app: lower case, at most 31 characters."""
+    name = re.sub(r"[^a-z0-9-]", "-", app.lower()).strip("-")[:31] or "app"
+    return name if name[0].isalpha() else f"app-{name}"[:31]
+
+
+def hosts(context: Context) -> list[ansible.Host]:
+    """The inventory of this deployment."""
+    found = []
+    for machine in context.machines():
+        role = context.pattern.pattern.roles[machine["role"]]
+        addresses = {key: machine.get(key, "") for key in
+                     ("private_ip", "wireguard_ip", "mycelium_ip", "ipv4_address", "ipv6_address")}  # fmt: skip
+        aliases = {"wireguard_address": machine.get("wireguard_ip", ""), "mycelium_address": machine.get("mycelium_ip", "")}
+        groups = tuple(dict.fromkeys([machine["role"], *role.groups]))
+        found.append(
+            ansible.Host(machine["name"], target_of(context.store, context.deployment, machine), groups, {**addresses, **aliases})
+        )
+    return found
+
+
+def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, Any]) -> ansible.Outcome:
+    """Run a playbook with the deployment's inventory; its files are kept in memory only."""
+    return ansible.run(
+        playbook,
+        hosts(context),
+        values,
+        folder=paths.private_dir(paths.runtime_dir() / "ansible" / context.deployment.id),
+        log=context.logs / f"{step}.log",
+        on_task=lambda name, milestone: context.progress(step, name, milestone),
+        redact=context.redactor.text,
+    )

@@ -1,0 +1,166 @@
+"""Step `ship`: one archive brings source, hooks and environment to the machine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from typing import Any
+
+from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.steps.base import UNKNOWN, Step, short_digest
+from tfgrid_compose.errors import HookError
+
+ROOT = "/opt/tfgrid-compose"
+_HELPER = """#!/bin/sh
+# Prints the address of this machine that is used first (the bash tool's helper of this name).
+sed -n 's/^primary_ip: //p' "${1:-/tmp/app-deployment/state.yaml}" | tail -n 1
+"""
+# What apps of the bash tool find: hooks in /tmp/app-deployment, src/* and the rest in /tmp/app-source.
+_UNPACK = """set -eu
+release={release}
+mkdir -p "$release"
+tar -xzpf - -C "$release"
+chown -R root:root "$release"
+chmod 0700 "$release/.tfgrid"
+rm -rf /tmp/app-deployment /tmp/app-source
+mkdir -p /tmp/app-deployment /tmp/app-source
+if [ -d "$release/deployment" ]; then cp -a "$release/deployment/." /tmp/app-deployment/; fi
+cp "$release/.tfgrid/state.yaml" "$release/.tfgrid/get_deployment_ip_vm.sh" /tmp/app-deployment/
+chmod 0755 /tmp/app-deployment/get_deployment_ip_vm.sh
+find "$release" -mindepth 1 -maxdepth 1 ! -name .tfgrid ! -name src ! -name deployment -exec cp -a {{}} /tmp/app-source/ \\;
+if [ -d "$release/src" ]; then cp -a "$release/src/." /tmp/app-source/; fi
+if [ -f "$release/.tfgrid/dotenv" ]; then install -m 0600 "$release/.tfgrid/dotenv" /tmp/app-source/.env; fi
+"""
+
+
+class Ship(Step):
+    """A new release on the machine, beside the older ones; nothing is switched yet."""
+
+    name = "ship"
+    expected = 1.0
+
+    def describe(self, context: Context) -> str:
+        """How much, and where to."""
+        count, size = len(context.bundle.entries), context.bundle.size
+        return f"{count} files, {size / 1024:.0f} KB, to {ROOT}/{context.deployment.name}/releases"
+
+    def inputs(self, context: Context) -> dict[str, str]:
+        """Source, environment, what the manifest says of hooks, machine."""
+        return release_inputs(context)
+
+    def apply(self, context: Context) -> str:
+        """Send the archive over the machine's stdin and unpack it."""
+        release = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{short_digest(release_inputs(context))[:6]}"
+        context.remember(shipped=release)
+        context.store.save_release(release, context.deployment.id, "shipped", _record(context))
+        archive = context.bundle.archive(_extras(context))
+        folder = release_folder(context, release)
+        done = context.connection(context.hook_machine()).run(
+            f"sh -c {shlex.quote(_UNPACK.format(release=shlex.quote(folder)))}", input=archive, timeout=1800
+        )
+        if not done.ok:
+            full = "No space left" in done.stderr
+            raise HookError(
+                "the source could not be unpacked on the machine",
+                why="its disk is full" if full else (done.last_lines or ["tar failed"])[-1],
+                fix="ask for a larger --disk" if full else "tfgrid-compose up",
+                details=done.last_lines,
+                code="machine-disk-full" if full else "ship-failed",
+            )
+        return f"release {release}, {len(archive) / 1024:.0f} KB"
+
+
+def release_folder(context: Context, release: str) -> str:
+    """Folder of a release on the machine."""
+    return f"{ROOT}/{context.deployment.name}/releases/{release}"
+
+
+def release_inputs(context: Context) -> dict[str, str]:
+    """All that decides what runs: the inputs of shipping and of every hook."""
+    if not context.machines():
+        return {"machine": UNKNOWN}
+    manifest = context.app.manifest
+    env = json.dumps(context.environment.values, sort_keys=True).encode()
+    shape: dict[str, Any] = {
+        "version": manifest.version, "hooks": manifest.hooks.model_dump(),
+        "commands": {name: command.model_dump() for name, command in manifest.commands.items()},
+    }  # fmt: skip
+    return {
+        "source": context.bundle.digest[:16],
+        "environment": context.store.vault.fingerprint(env),
+        "manifest": short_digest(shape),
+        "machine": str(context.hook_machine()["contract"]),
+    }
+
+
+def _record(context: Context) -> dict[str, Any]:
+    return {
+        "inputs": release_inputs(context), "version": context.app.manifest.version, "source": context.bundle.digest,
+        "pattern": context.pattern.pattern.name, "run": context.run,
+    }  # fmt: skip
+
+
+def _extras(context: Context) -> dict[str, bytes]:
+    """Files of the release that the app folder does not have. All of them are 0600."""
+    extras = {
+        "tfgrid-compose.yaml": context.app.manifest_path.read_bytes(),
+        ".tfgrid/state.yaml": _state_yaml(context).encode(),
+        ".tfgrid/get_deployment_ip_vm.sh": _HELPER.encode(),
+        ".tfgrid/environment": shell_assignments(hook_environment(context)).encode(),
+    }
+    if context.env_file:
+        extras[".tfgrid/dotenv"] = shell_assignments(context.environment.values).encode()
+    return extras
+
+
+def hook_environment(context: Context) -> dict[str, str]:
+    """What hooks get: the reference's variables, all addresses, then the manifest's own values."""
+    manifest, machine = context.app.manifest, context.hook_machine()
+    values = context.environment.values
+    domain = next((values[name] for name in ("TFGRID_DOMAIN", "DOMAIN", "DOMAIN_NAME") if values.get(name)), "")
+    email = next((values[name] for name in ("TFGRID_SSL_EMAIL", "SSL_EMAIL") if values.get(name)), "")
+    found = {
+        "APP_NAME": context.deployment.name, "APP_VERSION": manifest.version,
+        "DEPLOYMENT_ID": context.deployment.id, "TFGRID_APP_NAME": context.deployment.name,
+        "DEPLOYMENT_NETWORK_PREFERENCE": manifest.network.preferred()[0],
+        "TFGRID_NETWORK": context.deployment.network,
+        "PRIMARY_IP": primary_ip(context), "TFGRID_VM_IP": primary_ip(context),
+        "TFGRID_PRIVATE_IP": machine.get("private_ip", ""), "TFGRID_WIREGUARD_IP": machine.get("wireguard_ip", ""),
+        "TFGRID_MYCELIUM_IP": machine.get("mycelium_ip", ""), "TFGRID_IPV4_ADDRESS": machine.get("ipv4_address", ""),
+        "TFGRID_IPV6_ADDRESS": machine.get("ipv6_address", ""),
+        "TFGRID_DATA_MOUNTS": " ".join(disk.mount for disk in manifest.disks),
+        "TFGRID_GIT_NAME": "", "TFGRID_GIT_EMAIL": "",
+        "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root", "LC_ALL": "C.UTF-8",
+    }  # fmt: skip
+    if domain:
+        found |= {"TFGRID_DOMAIN": domain, "DOMAIN": domain}
+    if email:
+        found |= {"TFGRID_SSL_EMAIL": email, "SSL_EMAIL": email}
+    return {**found, **values}
+
+
+def primary_ip(context: Context) -> str:
+    """The machine's address that is used first."""
+    machine = context.hook_machine()
+    return str(machine.get("address") or context.deployment.data.get("outputs", {}).get("primary_ip", ""))
+
+
+def _state_yaml(context: Context) -> str:
+    """The bash tool's state.yaml, with its old and its new keys."""
+    machine, data = context.hook_machine(), context.deployment.data
+    lines = {
+        "app_name": context.deployment.name, "app_version": context.app.manifest.version,
+        "deployment_id": context.deployment.id, "pattern_name": context.pattern.pattern.name,
+        "primary_ip": primary_ip(context), "primary_ip_type": data.get("outputs", {}).get("primary_ip_type", ""),
+        "deployment_name": data.get("outputs", {}).get("deployment_name", ""),
+        "wireguard_address": machine.get("wireguard_ip", ""), "mycelium_address": machine.get("mycelium_ip", ""),
+        "ipv4_address": machine.get("ipv4_address", ""), "ipv6_address": machine.get("ipv6_address", ""),
+        "vm_ip": machine.get("ipv4_address") or machine.get("wireguard_ip", ""), "mycelium_ip": machine.get("mycelium_ip", ""),
+    }  # fmt: skip
+    return "".join(f"{key}: {value}\n" for key, value in lines.items())
+
+
+def shell_assignments(values: dict[str, str]) -> str:
+    """`NAME='value'` lines that a shell reads back exactly."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())

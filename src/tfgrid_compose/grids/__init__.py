@@ -1,0 +1,1 @@
+"""Where a deployment can run: the grids, their nodes, prices and addresses."""

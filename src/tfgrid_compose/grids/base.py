@@ -1,0 +1,78 @@
+"""What a grid is to the rest of the house: nodes, an environment for Terraform, contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+GIB = 1024**3
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Cores, and bytes of memory and SSD."""
+
+    cru: int
+    mru: int
+    sru: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that machines can be placed on."""
+
+    id: int
+    farm_id: int
+    farm: str
+    country: str
+    city: str
+    status: str
+    certified: bool
+    total: Capacity
+    free: Capacity
+    ipv4: str
+    free_ips: int
+
+
+@dataclass(frozen=True)
+class ContractInfo:
+    """A contract as a grid lists it; `name` is the workload's, `usd_per_hour` its price."""
+
+    id: int
+    node: int | None
+    kind: str
+    name: str
+    state: str
+    usd_per_hour: float
+
+
+class Grid(Protocol):
+    """One network of the grid."""
+
+    name: str
+    needs_root: bool
+    lists_nodes: bool
+
+    def prepare(self, progress: Progress) -> None:
+        """Make the grid usable; `progress` gets a line for what takes long."""
+
+    def nodes(self) -> list[Node]:
+        """All nodes with what is free on them."""
+
+    def terraform(self, progress: Progress) -> AbstractContextManager[dict[str, str]]:
+        """Environment with which Terraform works on this grid."""
+
+    def contracts(self, deployment: str) -> list[ContractInfo]:
+        """Live contracts whose workload names carry the deployment's id."""
+
+    def alive(self, contracts: Sequence[int]) -> bool:
+        """Whether all these contracts exist and what they hold runs."""
+
+    def cancel(self, contracts: Sequence[int]) -> None:
+        """Cancel contracts; those that are gone are no error."""
+
+    def remains(self, contracts: Sequence[int]) -> list[str]:
+        """What is still there of contracts that were cancelled, in words."""

@@ -1,0 +1,73 @@
+"""The ThreeFold Grid itself. Only what a deployment on a chosen node needs; choosing comes later."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfgrid_compose.errors import GridError
+from tfgrid_compose.grids.base import ContractInfo, Node, Progress
+
+
+class LiveGrid:
+    """One of main, test, qa and dev."""
+
+    needs_root = False
+    lists_nodes = False
+
+    def __init__(self, network: str) -> None:
+        self.name = network
+
+    def prepare(self, progress: Progress) -> None:
+        """Check that there is an account to pay with. Raises `GridError`."""
+        self._mnemonic()
+
+    def _mnemonic(self) -> str:
+        for variable in ("TF_VAR_mnemonic", "MNEMONIC"):
+            if os.environ.get(variable):
+                return os.environ[variable]
+        stored = Path.home() / ".config" / "threefold" / "mnemonic"
+        if stored.is_file():
+            return stored.read_text().strip()
+        raise GridError(
+            f"no account for network {self.name}",
+            why="deploying there is paid from a grid account, and no mnemonic is set",
+            fix=f"put it into {stored} (mode 0600), or try without an account: --network local",
+            code="account-missing",
+        )
+
+    def nodes(self) -> list[Node]:
+        """Not known yet: the user names the node."""
+        raise GridError(
+            f"nodes of network {self.name} can't be chosen automatically yet",
+            why="this version does not ask the grid's node directory",
+            fix="choose a node on https://dashboard.grid.tf and pass it with --node",
+            code="node-choice-unsupported",
+        )
+
+    @contextmanager
+    def terraform(self, progress: Progress) -> Iterator[dict[str, str]]:
+        """The account, by environment only."""
+        yield {"TF_VAR_mnemonic": self._mnemonic(), "TF_VAR_tfgrid_network": self.name}
+
+    def contracts(self, deployment: str) -> list[ContractInfo]:
+        """Unknown without the grid's directory; raising is the only honest answer."""
+        raise GridError(
+            f"contracts of network {self.name} can't be listed yet",
+            why="this version does not ask the grid's contract directory",
+            fix="look them up on https://dashboard.grid.tf",
+            code="contract-list-unsupported",
+        )
+
+    def alive(self, contracts: Sequence[int]) -> bool:
+        """Taken on trust: Terraform's own refresh finds what is gone."""
+        return True
+
+    def cancel(self, contracts: Sequence[int]) -> None:
+        """Only Terraform cancels here."""
+
+    def remains(self, contracts: Sequence[int]) -> list[str]:
+        """Terraform's destroy is the proof; there is nothing else to ask yet."""
+        return []

@@ -1,0 +1,266 @@
+"""What the local grid remembers: nodes, contracts, networks, machines and their bill.
+
+SQLite with write-ahead log and full sync. Rows are written before the thing they describe is
+made and removed after it is gone, so that whatever a crash leaves can be found and finished.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfgrid_compose.grids.pricing import hourly_usd
+from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES
+
+FIRST_CONTRACT = 1001
+OPENING_BALANCE_TFT = 10_000.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS twins (id INTEGER PRIMARY KEY, account TEXT UNIQUE NOT NULL, balance REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS contracts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, twin INTEGER NOT NULL, kind TEXT NOT NULL, node INTEGER,
+    state TEXT NOT NULL, created INTEGER NOT NULL, closed INTEGER, data TEXT NOT NULL, hash TEXT NOT NULL,
+    public_ips INTEGER NOT NULL, cru INTEGER NOT NULL, mru INTEGER NOT NULL, sru INTEGER NOT NULL,
+    spec TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS live_contracts ON contracts (state, node);
+CREATE TABLE IF NOT EXISTS networks (id TEXT PRIMARY KEY, number INTEGER UNIQUE NOT NULL, twin INTEGER NOT NULL,
+    name TEXT NOT NULL, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS addresses (host INTEGER PRIMARY KEY, farm INTEGER NOT NULL, contract INTEGER, vm TEXT);
+CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Capacity: cores, bytes of memory, bytes of SSD."""
+
+    cru: int = 0
+    mru: int = 0
+    sru: int = 0
+
+    def plus(self, other: Resources) -> Resources:
+        """The sum of both."""
+        return Resources(self.cru + other.cru, self.mru + other.mru, self.sru + other.sru)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A row of the ledger; `spec` is what was deployed, `data` the public metadata."""
+
+    id: int
+    twin: int
+    kind: str
+    node: int | None
+    state: str
+    created: int
+    data: dict[str, Any]
+    hash: str
+    public_ips: int
+    resources: Resources
+    spec: dict[str, Any]
+
+    @property
+    def usd_per_hour(self) -> float:
+        """The hourly price of this contract."""
+        used = self.resources
+        return hourly_usd(used.cru, used.mru / GIB, used.sru / GIB, self.public_ips)
+
+
+class Ledger:
+    """One open ledger; use as a context manager or call `close`."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        if self._db.execute("SELECT 1 FROM addresses LIMIT 1").fetchone() is None:
+            self._seed()
+
+    def _seed(self) -> None:
+        from tfgrid_compose.localgrid.catalog import farm_ip_hosts
+
+        with self.write() as db:
+            rows = [(host, farm.id) for farm in FARMS for host in farm_ip_hosts(farm)]
+            db.executemany("INSERT OR IGNORE INTO addresses (host, farm) VALUES (?, ?)", rows)
+            db.execute("INSERT OR IGNORE INTO sqlite_sequence (name, seq) VALUES ('contracts', ?)", (FIRST_CONTRACT - 1,))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that takes the write lock at its start."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # Accounts
+
+    def twin(self, account: str) -> int:
+        """The twin of an account (a digest of its mnemonic), made on first sight."""
+        row = self._db.execute("SELECT id FROM twins WHERE account = ?", (account,)).fetchone()
+        if row is None:
+            with self.write() as db:
+                db.execute("INSERT OR IGNORE INTO twins (account, balance) VALUES (?, ?)", (account, OPENING_BALANCE_TFT))
+            return self.twin(account)
+        return int(row["id"])
+
+    # Contracts
+
+    def contracts(self, *, node: int | None = None, live: bool = True, id: int | None = None) -> list[Contract]:
+        """Contracts, oldest first; by default only those that exist now."""
+        clauses = ["state IN ('Created', 'GracePeriod')"] if live else ["1"]
+        values: list[Any] = []
+        for column, value in (("node", node), ("id", id)):
+            if value is not None:
+                clauses.append(f"{column} = ?")
+                values.append(value)
+        # The clauses are the fixed strings above; values are bound.
+        rows = self._db.execute(f"SELECT * FROM contracts WHERE {' AND '.join(clauses)} ORDER BY id", values)  # noqa: S608
+        return [_contract(row) for row in rows]
+
+    def open_contract(
+        self,
+        twin: int,
+        node: int | None,
+        data: dict[str, Any],
+        digest: str,
+        resources: Resources,
+        public_ips: int,
+        spec: dict[str, Any],
+        kind: str = "node",
+    ) -> int:
+        """Record a new contract and return its id."""
+        with self.write() as db:
+            cursor = db.execute(
+                "INSERT INTO contracts (twin, kind, node, state, created, data, hash, public_ips, cru, mru, sru, spec)"
+                " VALUES (?, ?, ?, 'Created', ?, ?, ?, ?, ?, ?, ?, ?)",
+                (twin, kind, node, int(time.time()), json.dumps(data), digest, public_ips,
+                 resources.cru, resources.mru, resources.sru, json.dumps(spec)),
+            )  # fmt: skip
+            return int(cursor.lastrowid or 0)
+
+    def update_contract(self, id: int, digest: str, resources: Resources, public_ips: int, spec: dict[str, Any]) -> None:
+        """Record the new content of a contract that is updated in place."""
+        with self.write() as db:
+            db.execute(
+                "UPDATE contracts SET hash = ?, cru = ?, mru = ?, sru = ?, public_ips = ?, spec = ? WHERE id = ?",
+                (digest, resources.cru, resources.mru, resources.sru, public_ips, json.dumps(spec), id),
+            )
+
+    def close_contract(self, id: int) -> None:
+        """Cancel a contract and free its public addresses."""
+        with self.write() as db:
+            db.execute("UPDATE contracts SET state = 'Deleted', closed = ? WHERE id = ?", (int(time.time()), id))
+            db.execute("UPDATE addresses SET contract = NULL, vm = NULL WHERE contract = ?", (id,))
+
+    def used(self, node: int) -> Resources:
+        """What the live contracts of a node hold, without the node's own reserve."""
+        total = Resources()
+        for contract in self.contracts(node=node):
+            total = total.plus(contract.resources)
+        return total
+
+    # Public addresses
+
+    def rent_address(self, farm: int, contract: int, vm: str) -> int | None:
+        """Reserve a public IPv4 of the farm; returns its last octet, None when none is free."""
+        with self.write() as db:
+            mine = db.execute("SELECT host FROM addresses WHERE contract = ? AND vm = ?", (contract, vm)).fetchone()
+            if mine:
+                return int(mine["host"])
+            free = db.execute(
+                "SELECT host FROM addresses WHERE farm = ? AND contract IS NULL ORDER BY host LIMIT 1", (farm,)
+            ).fetchone()
+            if free is None:
+                return None
+            db.execute("UPDATE addresses SET contract = ?, vm = ? WHERE host = ?", (contract, vm, free["host"]))
+            return int(free["host"])
+
+    def addresses(self, farm: int) -> list[tuple[int, int]]:
+        """(last octet, contract or 0) of every public IPv4 of a farm."""
+        rows = self._db.execute("SELECT host, contract FROM addresses WHERE farm = ? ORDER BY host", (farm,))
+        return [(int(row["host"]), int(row["contract"] or 0)) for row in rows]
+
+    # Networks
+
+    def networks(self) -> list[dict[str, Any]]:
+        """Every network's record."""
+        return [json.loads(row["record"]) for row in self._db.execute("SELECT record FROM networks ORDER BY number")]
+
+    def network(self, twin: int, name: str) -> dict[str, Any] | None:
+        """The record of a twin's network by name."""
+        row = self._db.execute("SELECT record FROM networks WHERE twin = ? AND name = ?", (twin, name)).fetchone()
+        return json.loads(row["record"]) if row else None
+
+    def network_by_id(self, id: str) -> dict[str, Any] | None:
+        """The record of a network by its id."""
+        row = self._db.execute("SELECT record FROM networks WHERE id = ?", (id,)).fetchone()
+        return json.loads(row["record"]) if row else None
+
+    def save_network(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Insert or replace a network; a new one gets the lowest free `number`."""
+        with self.write() as db:
+            if "number" not in record:
+                taken = {int(row[0]) for row in db.execute("SELECT number FROM networks")}
+                record["number"] = next(n for n in range(1, 60000) if n not in taken)
+            db.execute(
+                "INSERT INTO networks (id, number, twin, name, record) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET record = excluded.record, name = excluded.name",
+                (record["id"], record["number"], record["twin"], record["name"], json.dumps(record)),
+            )
+        return record
+
+    def drop_network(self, id: str) -> None:
+        """Forget a network."""
+        with self.write() as db:
+            db.execute("DELETE FROM networks WHERE id = ?", (id,))
+
+    # Single facts: what the host looked like before, ordered faults
+
+    def fact(self, key: str) -> Any:
+        """A remembered value, None when absent."""
+        row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return json.loads(row["value"]) if row else None
+
+    def set_fact(self, key: str, value: Any) -> None:
+        """Remember a value; None forgets it."""
+        with self.write() as db:
+            if value is None:
+                db.execute("DELETE FROM facts WHERE key = ?", (key,))
+            else:
+                db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _contract(row: sqlite3.Row) -> Contract:
+    return Contract(
+        row["id"], row["twin"], row["kind"], row["node"], row["state"], row["created"], json.loads(row["data"]),
+        row["hash"], row["public_ips"], Resources(row["cru"], row["mru"], row["sru"]), json.loads(row["spec"]),
+    )  # fmt: skip
+
+
+def node_total(node_id: int) -> Resources:
+    """The whole capacity of a node of the catalog."""
+    seed = next(node for node in NODES if node.id == node_id)
+    return Resources(seed.cru, seed.mru, seed.sru)

@@ -1,0 +1,156 @@
+"""The router of one private network: a namespace with a bridge per node and the access point."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from tfgrid_compose.drivers.process import run
+from tfgrid_compose.errors import GridError
+from tfgrid_compose.grids.addresses import wireguard_address
+from tfgrid_compose.localgrid import fabric, kernel
+from tfgrid_compose.localgrid.instance import Instance
+
+_DEADLINE = 10.0
+_RULES = """
+table ip tfgrid {
+  chain post { type nat hook postrouting priority srcnat; policy accept; }
+}
+flush chain ip tfgrid post
+table ip tfgrid {
+  chain post { oifname "wan0" masquerade; }
+}
+"""
+
+
+def namespace(instance: Instance, network: dict[str, Any]) -> str:
+    """Name of the network's namespace."""
+    return f"{instance.prefix}-n{network['number']}"
+
+
+def bridge(node: int) -> str:
+    """Name of a node's bridge inside the network's namespace."""
+    return f"b{node}"
+
+
+def _interface(instance: Instance, network: dict[str, Any]) -> str:
+    # /run/wireguard is shared by all namespaces, so the name is unique on the host.
+    return f"{instance.prefix}w{network['number']}"
+
+
+def up(instance: Instance, network: dict[str, Any]) -> None:
+    """Bring the router to what the network's record says; what exists is left alone."""
+    ns = namespace(instance, network)
+    kernel.make_namespace(ns, ["net.ipv4.ip_forward=1"])
+    number = network["number"]
+    if "wan0" not in kernel.links(ns):
+        kernel.ip_remove("link", "del", f"n{number}", ns=instance.grid_ns)
+        kernel.ip("link", "add", f"n{number}", "type", "veth", "peer", "name", "wan0", "netns", ns, ns=instance.grid_ns)
+    kernel.ip("link", "set", f"n{number}", "master", "nrs", "up", ns=instance.grid_ns)
+    kernel.ip_ensure("addr", "add", f"{fabric.router_address(number)}/16", "dev", "wan0", ns=ns)
+    kernel.ip("link", "set", "wan0", "up", ns=ns)
+    kernel.ip_ensure("route", "add", "default", "via", fabric.ROUTERS_GATEWAY, ns=ns)
+    _bridges(ns, network["subnets"])
+    kernel.nft(_RULES, ns=ns)
+    for subnet in network.get("mycelium", {}).values():
+        fabric.route_mycelium(instance, subnet)
+    if network.get("access"):
+        _access_up(instance, network)
+    else:
+        _access_down(instance, network)
+
+
+def _bridges(ns: str, subnets: dict[str, str]) -> None:
+    existing = kernel.links(ns)
+    for node, subnet in subnets.items():
+        name = bridge(int(node))
+        if name not in existing:
+            kernel.ip("link", "add", name, "type", "bridge", ns=ns)
+        gateway = subnet.replace(".0/24", ".1/24")
+        kernel.ip_ensure("addr", "add", gateway, "dev", name, ns=ns)
+        kernel.ip("link", "set", name, "up", ns=ns)
+    for gone in {name for name in existing if name[:1] == "b" and name[1:].isdigit()} - {bridge(int(node)) for node in subnets}:
+        kernel.ip_remove("link", "del", gone, ns=ns)
+
+
+def _access_up(instance: Instance, network: dict[str, Any]) -> None:
+    ns, name, access = namespace(instance, network), _interface(instance, network), network["access"]
+    if name not in kernel.links(ns):
+        _make_interface(instance, network, ns, name)
+    user, peer = network["user_subnet"], access["user_public"]
+    allowed = f"{user},{wireguard_address(user)}/32"
+    run(["ip", "netns", "exec", ns, "wg", "set", name, "private-key", "/dev/stdin", "listen-port", str(access["port"]),
+         "peer", peer, "allowed-ips", allowed], input=access["node_private"])  # fmt: skip
+    subnet = network["subnets"][str(access["node"])]
+    kernel.ip_ensure("addr", "add", f"{wireguard_address(subnet)}/32", "dev", name, ns=ns)
+    kernel.ip("link", "set", name, "up", ns=ns)
+    for target in (user, f"{wireguard_address(user)}/32"):
+        kernel.ip("route", "replace", target, "dev", name, ns=ns)
+    fabric.map_access(instance, access["endpoint"], access["port"], fabric.router_address(network["number"]))
+
+
+def _make_interface(instance: Instance, network: dict[str, Any], ns: str, name: str) -> None:
+    if kernel.ip("link", "add", name, "type", "wireguard", ns=ns, check=False).ok:
+        return
+    _end_userspace(instance, network)
+    socket = Path("/run/wireguard", f"{name}.sock")
+    socket.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", ns, "wireguard-go", "-f", name],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    _pid_file(instance, network).write_text(str(process.pid))
+    deadline = time.monotonic() + _DEADLINE
+    while not socket.exists() or name not in kernel.links(ns):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise GridError(
+                "the access point of the local grid did not start",
+                why="wireguard-go ended or made no interface",
+                fix="tfgrid-compose doctor",
+                code="localgrid-wireguard",
+            )
+        time.sleep(0.02)
+
+
+def _pid_file(instance: Instance, network: dict[str, Any]) -> Path:
+    return instance.home / f"wireguard-{network['number']}.pid"
+
+
+def _end_userspace(instance: Instance, network: dict[str, Any]) -> None:
+    """End the recorded wireguard-go, and only if the pid is still that program."""
+    file = _pid_file(instance, network)
+    try:
+        pid = int(file.read_text())
+        if b"wireguard-go" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
+    except (OSError, ValueError):
+        pass
+    file.unlink(missing_ok=True)
+
+
+def _access_down(instance: Instance, network: dict[str, Any]) -> None:
+    name = _interface(instance, network)
+    if name in kernel.links(namespace(instance, network)):
+        kernel.ip_remove("link", "del", name, ns=namespace(instance, network))
+    _end_userspace(instance, network)
+    Path("/run/wireguard", f"{name}.sock").unlink(missing_ok=True)
+
+
+def down(instance: Instance, network: dict[str, Any]) -> None:
+    """Remove the router and everything that pointed to it."""
+    ns = namespace(instance, network)
+    access = network.get("access")
+    if access:
+        fabric.unmap_access(instance, access["endpoint"], access["port"])
+    if kernel.namespaces(ns):
+        _access_down(instance, network)
+    else:
+        _end_userspace(instance, network)
+    for subnet in network.get("mycelium", {}).values():
+        fabric.unroute_mycelium(instance, subnet)
+    kernel.ip_remove("link", "del", f"n{network['number']}", ns=instance.grid_ns) if kernel.namespaces(instance.grid_ns) else None
+    kernel.ip_remove("netns", "del", ns)

@@ -1,0 +1,147 @@
+"""The app's source as one archive: what is in it, its digest, its bytes.
+
+`.tfgridignore`, or else `.gitignore`, leaves files out, in git's own pattern language. The
+environment file is never in the archive: its values travel apart, over the machine's stdin.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from tfgrid_compose.errors import ManifestError
+
+_ALWAYS_OUT = (
+    ".git/",
+    ".hg/",
+    ".svn/",
+    ".terraform/",
+    ".tfgrid-compose/",
+    "__pycache__/",
+    ".venv/",
+    "node_modules/",
+    ".DS_Store",
+)
+MAX_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or link of the bundle: path inside the app, permission bits."""
+
+    name: str
+    path: Path
+    mode: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The files of an app, in a fixed order, and the digest of their names, modes and contents."""
+
+    entries: tuple[Entry, ...]
+    digest: str
+    size: int
+
+    def archive(self, extras: dict[str, bytes] | None = None) -> bytes:
+        """A gzipped tar that is the same, byte for byte, for the same files.
+
+        `extras` are files that the folder doesn't have, {name: content}; they get mode 0600.
+        """
+        raw = io.BytesIO()
+        with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
+            with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+                for entry in self.entries:
+                    _add(tar, entry)
+                for name, content in (extras or {}).items():
+                    info = _info(name, 0o600)
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+        return raw.getvalue()
+
+
+def _add(tar: tarfile.TarFile, entry: Entry) -> None:
+    info = _info(entry.name, entry.mode)
+    if entry.path.is_symlink():
+        info.type, info.linkname = tarfile.SYMTYPE, os.readlink(entry.path)
+        tar.addfile(info)
+        return
+    with entry.path.open("rb") as file:
+        info.size = os.fstat(file.fileno()).st_size
+        tar.addfile(info, file)
+
+
+def _info(name: str, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.mode, info.uid, info.gid, info.uname, info.gname = mode, 0, 0, "root", "root"
+    return info
+
+
+def collect(folder: Path, leave_out: tuple[Path, ...] = ()) -> Bundle:
+    """The bundle of an app folder; `leave_out` are files that never go in. Raises `ManifestError`."""
+    spec = _ignore_spec(folder)
+    private = {path.resolve() for path in leave_out}
+    entries = sorted(_walk(folder, folder, spec, private), key=lambda entry: entry.name)
+    size = sum(entry.size for entry in entries)
+    if size > MAX_BYTES:
+        raise ManifestError(
+            f"the app folder has {size / 1024**3:.1f} GiB to ship",
+            why=f"the limit is {MAX_BYTES / 1024**3:.0f} GiB",
+            fix="leave data out with a .tfgridignore file",
+            code="bundle-too-large",
+        )
+    return Bundle(tuple(entries), _digest(entries), size)
+
+
+def _ignore_spec(folder: Path) -> GitIgnoreSpec:
+    lines = list(_ALWAYS_OUT)
+    for name in (".tfgridignore", ".gitignore"):
+        path = folder / name
+        if path.is_file():
+            lines += path.read_text(errors="replace").splitlines()
+            break
+    return GitIgnoreSpec.from_lines(lines)
+
+
+def _walk(root: Path, folder: Path, spec: GitIgnoreSpec, private: set[Path]) -> Iterator[Entry]:
+    with os.scandir(folder) as items:
+        for item in items:
+            path = Path(item.path)
+            name = path.relative_to(root).as_posix()
+            is_folder = item.is_dir(follow_symlinks=False)
+            if spec.match_file(name + "/" if is_folder else name) or path.resolve() in private:
+                continue
+            if is_folder:
+                yield from _walk(root, path, spec, private)
+            elif item.is_symlink() or item.is_file(follow_symlinks=False):
+                yield _entry(path, name, item.stat(follow_symlinks=False))
+
+
+def _entry(path: Path, name: str, info: os.stat_result) -> Entry:
+    if stat.S_ISLNK(info.st_mode):
+        return Entry(name, path, 0o777, 0)
+    # A hook without its run bit still runs: the bash tool sets it too.
+    runs = info.st_mode & 0o111 or (name.startswith("deployment/") and name.endswith(".sh"))
+    return Entry(name, path, 0o755 if runs else 0o644, info.st_size)
+
+
+def _digest(entries: list[Entry]) -> str:
+    total = hashlib.sha256()
+    for entry in entries:
+        if entry.path.is_symlink():
+            content = os.readlink(entry.path).encode()
+            inner = hashlib.sha256(content)
+        else:
+            with entry.path.open("rb") as file:
+                inner = hashlib.file_digest(file, "sha256")
+        total.update(f"{len(entry.name.encode())}:{entry.name}:{entry.mode:o}:".encode() + inner.digest())
+    return total.hexdigest()

@@ -1,0 +1,103 @@
+"""Values for the hooks' environment: where each comes from, and what is missing.
+
+A file is parsed, never executed: `export NAME=value` works, `$(command)` stays text.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.manifest.load import App, nearest
+from tfgrid_compose.manifest.model import Variable
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Resolved values; `secrets` are the names whose values are never shown."""
+
+    values: dict[str, str]
+    secrets: frozenset[str]
+
+
+def read_file(path: Path) -> dict[str, str]:
+    """The assignments of an environment file. Raises `ManifestError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ManifestError(
+            f"environment file {path} can't be read", why=reason, fix="name the right file with --env-file",
+            code="env-file-unreadable",
+        ) from error  # fmt: skip
+    return {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items()}
+
+
+def app_file(app: App, chosen: Path | None = None) -> Path | None:
+    """The environment file in use: the chosen one, the manifest's, or `.env` when it exists."""
+    if chosen is not None:
+        return chosen
+    if app.manifest.env_file:
+        return app.folder / app.manifest.env_file
+    default = app.folder / ".env"
+    return default if default.is_file() else None
+
+
+def resolve(
+    app: App,
+    *,
+    file: Path | None,
+    overrides: Mapping[str, str],
+    process: Mapping[str, str],
+    remembered: Mapping[str, str],
+) -> tuple[Environment, list[Variable]]:
+    """Values by precedence: overrides, file, this process, the last deployment, the default.
+
+    Returns the environment and the required variables that have no value. Raises `ManifestError`
+    for an override that the manifest does not know and a value outside the options.
+    """
+    declared = {variable.name: variable for variable in app.manifest.environment}
+    unknown = [name for name in overrides if name not in declared]
+    if unknown:
+        raise ManifestError(
+            f"the app has no variable {unknown[0]}",
+            why=f"its manifest declares {', '.join(declared) or 'none'}",
+            fix=nearest(unknown[0], declared) or "add it under `environment`",
+            code="variable-unknown",
+        )
+    from_file = read_file(file) if file else {}
+    values = dict(from_file)
+    missing: list[Variable] = []
+    for name, variable in declared.items():
+        sources = (overrides, from_file, process, remembered)
+        value = next((source[name] for source in sources if source.get(name) not in (None, "")), variable.default)
+        if value is None:
+            if variable.required and _applies(variable, values):
+                missing.append(variable)
+            continue
+        _check_option(variable, value)
+        values[name] = value
+    secret = {name for name, variable in declared.items() if variable.secret}
+    # What a private file holds and the manifest does not explain is treated as a secret.
+    secret |= {name for name in from_file if name not in declared}
+    return Environment(values, frozenset(secret & set(values))), missing
+
+
+def _applies(variable: Variable, values: Mapping[str, str]) -> bool:
+    return all(values.get(name) == wanted for name, wanted in variable.depends_on.items())
+
+
+def _check_option(variable: Variable, value: str) -> None:
+    if variable.options and value not in variable.options:
+        shown = "a value" if variable.secret else f"`{value}`"
+        raise ManifestError(
+            f"{variable.name} can't be {shown}",
+            why=f"it takes {', '.join(variable.options)}",
+            fix=nearest(value, variable.options) if not variable.secret else "choose one of them",
+            code="variable-invalid",
+        )

@@ -1,0 +1,339 @@
+"""The manifest as one typed model.
+
+Every shape that apps of the bash tool use is accepted and becomes one form here: scalars become
+`Range`s, comma strings become lists, legacy network fields become `provision` and `prefer`.
+Field descriptions are the manifest reference of the docs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from tfgrid_compose.manifest.sizes import disk_gib, memory_mib
+
+NetworkKind = Literal["mycelium", "wireguard", "ipv4", "ipv6"]
+NETWORK_KINDS: tuple[str, ...] = get_args(NetworkKind)
+HOOKS = ("setup", "configure", "healthcheck")
+# Keys that apps of the bash tool carry and that never had an effect.
+DECORATIVE = (
+    "author", "license", "type", "complexity", "requires", "variables", "infrastructure", "platform", "health_checks",
+    "monitoring", "backup", "tags", "metadata", "documentation", "dependencies", "config", "cache_version", "features",
+    "homepage", "repository", "maintainer", "category", "icon", "k3s",
+)  # fmt: skip
+
+
+class Model(BaseModel):
+    """Base of all manifest models: frozen; unknown keys are collected, not refused."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("write a number, not yes or no")
+    return value
+
+
+def _words(value: Any) -> Any:
+    """`a, b` and `[a, b]` and `a` are the same list."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+def _truthy(value: Any) -> Any:
+    """The bash tool takes True, yes, on and 1, quoted or not."""
+    if isinstance(value, str) and value.lower() in ("true", "yes", "on", "1"):
+        return True
+    if isinstance(value, str) and value.lower() in ("false", "no", "off", "0", ""):
+        return False
+    return value
+
+
+def _text(value: Any) -> Any:
+    """A version such as 1.10 that YAML read as a number is still a text."""
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+Truthy = Annotated[bool, BeforeValidator(_truthy)]
+Text = Annotated[str, BeforeValidator(_text)]
+Networks = Annotated[list[NetworkKind], BeforeValidator(_words)]
+Words = Annotated[list[str], BeforeValidator(_words)]
+Memory = Annotated[int, BeforeValidator(memory_mib), Field(ge=256, le=262144, json_schema_extra={"type": ["integer", "string"]})]
+Disk = Annotated[int, BeforeValidator(disk_gib), Field(ge=1, le=10240, json_schema_extra={"type": ["integer", "string"]})]
+Cores = Annotated[int, BeforeValidator(_number), Field(ge=1, le=32)]
+
+
+def _range(value: Any) -> Any:
+    return value if isinstance(value, dict) or value is None else {"min": value, "recommended": value}
+
+
+class CpuRange(Model):
+    """Cores: the least that works and what is recommended; a plain number is both."""
+
+    min: Cores | None = Field(None, description="The fewest cores that the app runs with.")
+    recommended: Cores | None = Field(None, description="The cores that `up` asks for by default.")
+
+
+class MemoryRange(Model):
+    """Memory in MB, or with a unit (`8G`)."""
+
+    min: Memory | None = Field(None, description="The least memory that the app runs with.")
+    recommended: Memory | None = Field(None, description="The memory that `up` asks for by default.")
+
+
+class DiskRange(Model):
+    """Root disk in GB, or with a unit (`50G`)."""
+
+    min: Disk | None = Field(None, description="The smallest root disk that the app runs with.")
+    recommended: Disk | None = Field(None, description="The root disk that `up` asks for by default.")
+
+
+class RoleResources(Model):
+    """Sizes of the machines of one role."""
+
+    cpu: Annotated[CpuRange | None, BeforeValidator(_range)] = Field(None, description="Cores.")
+    memory: Annotated[MemoryRange | None, BeforeValidator(_range)] = Field(None, description="Memory in MB.")
+    disk: Annotated[DiskRange | None, BeforeValidator(_range)] = Field(None, description="Root disk in GB.")
+
+
+class Port(Model):
+    """A port that the firewall lets in: `8080`, `8080:http`, `53/udp` or `53/udp:dns`."""
+
+    number: int = Field(ge=1, le=65535, description="Port number.")
+    protocol: Literal["tcp", "udp"] = Field("tcp", description="`tcp` or `udp`.")
+    name: str = Field("", description="What answers there: `http` and `https` become links.")
+
+
+_PORT = re.compile(r"^\s*(\d{1,5})(?:/(tcp|udp))?(?:\s*:\s*([\w.-]+))?\s*$")
+
+
+def _port(value: Any) -> Any:
+    if isinstance(value, dict) and "number" not in value and len(value) == 1:
+        number, name = next(iter(value.items()))
+        value = f"{number}:{name}"
+    if isinstance(value, dict):
+        return value
+    match = _PORT.match(str(value))
+    if isinstance(value, bool) or not match:
+        raise ValueError(f"{value!r} is not a port; write 8080, 8080:http or 53/udp:dns")
+    return {"number": int(match[1]), "protocol": match[2] or "tcp", "name": match[3] or ""}
+
+
+Ports = list[Annotated[Port, BeforeValidator(_port)]]
+
+
+class Resources(RoleResources):
+    """What the app needs of a machine; a pattern with several roles takes one entry for each."""
+
+    ports: Ports = Field(default_factory=list, description="Ports that the firewall lets in, besides ssh.")
+    vm: RoleResources | None = Field(None, description="Sizes for the role `vm`.")
+    gateway: RoleResources | None = Field(None, description="Sizes for the role `gateway`.")
+    backend: RoleResources | None = Field(None, description="Sizes for the role `backend`.")
+    master: RoleResources | None = Field(None, description="Sizes for the role `master`.")
+    worker: RoleResources | None = Field(None, description="Sizes for the role `worker`.")
+    ingress: RoleResources | None = Field(None, description="Sizes for the role `ingress`.")
+
+
+class Patterns(Model):
+    """Which patterns the app is made for."""
+
+    recommended: str | None = Field(None, description="The pattern that `up` uses.")
+    supported: Words = Field(default_factory=list, description="Patterns that --pattern may choose.")
+
+
+class Network(Model):
+    """Which networks the machines get, and which one is used first."""
+
+    provision: Networks | None = Field(None, description="Networks to make: `mycelium`, `wireguard`, `ipv4`, `ipv6`.")
+    prefer: Networks | None = Field(None, description="Order in which addresses are tried.")
+    public_ipv4: Truthy | None = Field(None, description="Rent a public IPv4 (the same as `ipv4` in `provision`).")
+    main: Literal["wireguard", "mycelium", "public"] | None = Field(None, description="Legacy; use `prefer`.")
+    inter_node: str | None = Field(None, description="Legacy; has no effect.")
+    mode: Literal["wireguard-only", "mycelium-only", "both"] | None = Field(None, description="Legacy; use `provision`.")
+
+    def provisioned(self) -> tuple[str, ...]:
+        """The networks to make. Without a word of the author: WireGuard and mycelium, nothing paid."""
+        legacy = {"wireguard-only": ["wireguard"], "mycelium-only": ["mycelium"], "both": ["wireguard", "mycelium"]}
+        chosen = list(self.provision or legacy.get(self.mode or "", []) or ["wireguard", "mycelium"])
+        if (self.public_ipv4 or self.main == "public") and "ipv4" not in chosen:
+            chosen.append("ipv4")
+        return tuple(dict.fromkeys(chosen))
+
+    def preferred(self) -> tuple[str, ...]:
+        """All networks made, the author's favourites first."""
+        made = self.provisioned()
+        main = {"public": "ipv4"}.get(self.main or "", self.main)
+        wanted = [*(self.prefer or []), *([main] if main else [])]
+        return tuple(dict.fromkeys([kind for kind in (*wanted, "wireguard", "mycelium", "ipv4", "ipv6") if kind in made]))
+
+
+class Hooks(Model):
+    """The scripts that make the app, in the order in which they run on the machine."""
+
+    setup: str = Field("deployment/setup.sh", description="Installs what the app needs.")
+    configure: str = Field("deployment/configure.sh", description="Writes configuration and starts the app.")
+    healthcheck: str = Field("deployment/healthcheck.sh", description="Exits with 0 when the app works.")
+
+
+class HookOptions(Model):
+    """How one hook is treated."""
+
+    optional: Truthy = Field(False, description="A failure is shown and tolerated.")
+    timeout: int = Field(1800, ge=1, le=86400, description="Seconds after which the hook is stopped.")
+    description: str = Field("", description="For readers.")
+
+
+class Variable(Model):
+    """A value that hooks get in their environment."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the environment variable.")
+    description: str = Field("", description="What it is for; shown when it is asked for.")
+    required: Truthy = Field(False, description="`up` stops when it has no value.")
+    default: Text | None = Field(None, description="The value when nobody gives one.")
+    secret: Truthy = Field(False, description="Never shown, kept encrypted.")
+    options: list[Text] = Field(default_factory=list, description="The only values allowed.")
+    depends_on: dict[str, Text] = Field(
+        default_factory=dict, description="Asked for only when these variables have these values."
+    )
+
+    @field_validator("default", mode="before")
+    @classmethod
+    def _plain_default(cls, value: Any) -> Any:
+        return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
+
+
+class Command(Model):
+    """A command of the app: `tfgrid-compose <name>` runs its script on the machine."""
+
+    script: str = Field(min_length=1, description="Path on the machine, or in the app folder; arguments may follow.")
+    description: str = Field("", description="Shown in the list of commands.")
+    args: Text = Field("", description="How its arguments are written.")
+    interactive: Truthy = Field(False, description="Talks to the user.")
+    allocate_tty: Truthy = Field(True, description="Runs on a terminal when there is one.")
+    uses_context: Truthy | str | None = Field(None, description="Accepted for old apps.")
+    save_to_context: str | None = Field(None, description="Accepted for old apps.")
+
+
+class DataDisk(Model):
+    """A disk of its own for data: it outlives redeployments of the machine's root."""
+
+    name: str = Field("data", pattern=r"^[a-z][a-z0-9_]{0,35}$", description="Name of the disk.")
+    size: Disk = Field(description="Size in GB.")
+    mount: str = Field(pattern=r"^/[A-Za-z0-9._/-]+$", description="Where it is mounted.")
+
+    @field_validator("mount")
+    @classmethod
+    def _not_system(cls, value: str) -> str:
+        top = "/" + value.strip("/").split("/")[0]
+        if ".." in value or value.rstrip("/") in ("/var", "/opt", "/home", "/srv", "/mnt") or top in (
+            "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr",  # noqa: S108  # named to be refused
+        ):  # fmt: skip
+            raise ValueError(f"{value} belongs to the system; mount data under /data, /srv/… or /var/lib/…")
+        return value
+
+
+class NodeCount(Model):
+    """How many machines of a role."""
+
+    count: int = Field(ge=0, le=100, description="Number of machines.")
+
+
+NodeChoice = int | list[int] | NodeCount | None
+
+
+class Nodes(Model):
+    """Nodes chosen by hand."""
+
+    vm: NodeChoice = Field(None, description="Node of the machine.")
+    gateway: NodeChoice = Field(None, description="Node of the gateway.")
+    backend: NodeChoice = Field(None, description="Nodes of the backends.")
+    master: NodeChoice = Field(None, description="Node of the master.")
+    masters: NodeChoice = Field(None, description="Nodes or number of masters.")
+    workers: NodeChoice = Field(None, description="Nodes or number of workers.")
+    ingress: NodeChoice = Field(None, description="Nodes or number of ingress machines.")
+
+
+class Status(Model):
+    """How the app's state is read on the machine."""
+
+    method: Text = Field("systemd", description="`systemd` or `http`.")
+    service: Text | None = Field(None, description="systemd unit of the app.")
+    check_interval: Text | None = Field(None, description="Accepted for old apps.")
+    endpoints: list[Any] = Field(default_factory=list, description="Accepted for old apps.")
+
+
+class Logging(Model):
+    """Where the app writes its log."""
+
+    method: Text = Field("systemd", description="`systemd` or `file`.")
+    service: Text | None = Field(None, description="systemd unit whose journal `logs` shows.")
+    location: Text | None = Field(None, description="Folder or file with logs.")
+    driver: Text | None = Field(None, description="Accepted for old apps.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Accepted for old apps.")
+
+
+class Manifest(Model):
+    """`tfgrid-compose.yaml`: what an app is and what it needs."""
+
+    name: str = Field(
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", description="Name of the app; deployments are called after it."
+    )
+    version: Text = Field("0.0.0", description="Version of the app; hooks get it as APP_VERSION.")
+    description: str = Field("", description="One sentence about the app.")
+    pattern: str | None = Field(None, description="The pattern to use; short for `patterns.recommended`.")
+    patterns: Patterns = Field(default_factory=Patterns, description="Which patterns the app is made for.")
+    env_file: str | None = Field(None, description="File with environment values, relative to the app; `.env` when it exists.")
+    resources: Resources = Field(default_factory=Resources, description="Sizes and ports.")
+    disks: list[DataDisk] = Field(default_factory=list, description="Disks for data.")
+    nodes: Nodes = Field(default_factory=Nodes, description="Nodes chosen by hand.")
+    network: Network = Field(default_factory=Network, description="Networks to make and to prefer.")
+    hooks: Hooks = Field(default_factory=Hooks, description="Scripts that make the app.")
+    hook_config: dict[Literal["setup", "configure", "healthcheck"], HookOptions] = Field(
+        default_factory=dict, description="Deadline and tolerance for each hook."
+    )
+    environment: list[Variable] = Field(default_factory=list, description="Values for the hooks' environment.")
+    commands: dict[str, Command] = Field(default_factory=dict, description="Commands that the app brings.")
+    gateway: dict[str, Any] = Field(default_factory=dict, description="Settings of the gateway pattern.")
+    backend: dict[str, Any] = Field(default_factory=dict, description="Settings of the gateway pattern.")
+    status: Status | None = Field(None, description="How the app's state is read.")
+    logging: Annotated[Logging | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)] = Field(
+        None, description="Where the app writes its log."
+    )
+
+    @field_validator("disks")
+    @classmethod
+    def _distinct_disks(cls, disks: list[DataDisk]) -> list[DataDisk]:
+        for key in ("name", "mount"):
+            values = [getattr(disk, key) for disk in disks]
+            if len(set(values)) != len(values):
+                raise ValueError(f"two disks have the same {key}")
+        return disks
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _environment_map(cls, value: Any) -> Any:
+        """`{NAME: value}` is short for a list of names with defaults."""
+        if isinstance(value, dict):
+            return [{"name": name, **(item if isinstance(item, dict) else {"default": item})} for name, item in value.items()]
+        return value
+
+    @model_validator(mode="after")
+    def _one_pattern(self) -> Manifest:
+        if self.pattern and self.patterns.recommended and self.pattern != self.patterns.recommended:
+            raise ValueError(
+                f"`pattern: {self.pattern}` and `patterns.recommended: {self.patterns.recommended}` disagree; keep one"
+            )
+        return self
+
+    @property
+    def pattern_name(self) -> str:
+        """The pattern to use when the command line names none."""
+        return self.pattern or self.patterns.recommended or "single-vm"
+
+    def hook_options(self, hook: str) -> HookOptions:
+        """Deadline and tolerance of a hook."""
+        return self.hook_config.get(hook) or HookOptions()  # type: ignore[call-overload]

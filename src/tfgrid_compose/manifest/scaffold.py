@@ -1,0 +1,96 @@
+"""A new app folder that deploys as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tfgrid_compose.errors import ManifestError
+
+_MANIFEST = """# What this app is and what it needs. All keys: docs/manifest.md
+name: {name}
+version: 0.1.0
+description: A page served by nginx
+pattern: single-vm
+
+resources:
+  cpu: {{min: 1, recommended: 1}}
+  memory: {{min: 512, recommended: 1024}}   # MB
+  disk: {{min: 4, recommended: 10}}         # GB
+  ports:
+    - 80:http
+
+network:
+  provision: wireguard                   # of wireguard, mycelium, ipv4 (paid), ipv6
+
+environment:
+  - name: GREETING
+    description: What the page says
+    default: Hello from the grid
+
+logging:
+  method: systemd
+  service: nginx
+"""
+_SETUP = """#!/usr/bin/env bash
+# Installs what the app needs. Runs as root on the machine; run again, it must change nothing.
+set -euo pipefail
+echo "📦 Installing nginx"
+command -v nginx >/dev/null || apt-get install -y --no-install-recommends nginx-light
+"""
+_CONFIGURE = """#!/usr/bin/env bash
+# Writes configuration and starts the app. The manifest's environment values are set.
+set -euo pipefail
+install -d /var/www/html
+sed "s|@GREETING@|${GREETING}|; s|@VERSION@|${APP_VERSION}|" /tmp/app-source/index.html > /var/www/html/index.html
+systemctl enable --now nginx
+systemctl reload nginx
+echo "🌐 The page is at http://${PRIMARY_IP}/"
+"""
+_HEALTHCHECK = """#!/usr/bin/env bash
+# Exits with 0 when the app works.
+set -euo pipefail
+curl --fail --silent --show-error --max-time 5 http://127.0.0.1/ | grep -qF "${GREETING}"
+echo "✅ The page answers"
+"""
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>@GREETING@</title>
+<h1>@GREETING@</h1>
+<p>Version @VERSION@, deployed with tfgrid-compose.</p>
+</html>
+"""
+
+
+def write_app(folder: Path, name: str | None = None) -> list[Path]:
+    """Write the folder's files and return their paths. Raises `ManifestError` when one exists."""
+    name = name or re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "my-app"
+    files = {
+        folder / "tfgrid-compose.yaml": _MANIFEST.format(name=name),
+        folder / "deployment" / "setup.sh": _SETUP,
+        folder / "deployment" / "configure.sh": _CONFIGURE,
+        folder / "deployment" / "healthcheck.sh": _HEALTHCHECK,
+        folder / "src" / "index.html": _PAGE,
+        folder / ".tfgridignore": ".env\n*.log\n",
+    }
+    existing = [path for path in files if path.exists()]
+    if existing:
+        raise ManifestError(
+            f"{existing[0]} exists already",
+            why="init never overwrites a file",
+            fix=f"tfgrid-compose up {folder}, or choose another folder",
+            code="app-exists",
+        )
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            if path.suffix == ".sh":
+                path.chmod(0o755)
+    except OSError as error:
+        raise ManifestError(
+            f"{error.filename or folder} can't be written", why=error.strerror or str(error), fix=f"check {folder.parent}",
+            code="app-unwritable",
+        ) from error  # fmt: skip
+    return list(files)

@@ -1,0 +1,156 @@
+"""Read a YAML file written by a person: bounded, with the line of every value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tfgrid_compose.errors import ManifestError
+
+MAX_BYTES = 1024 * 1024
+MAX_VALUES = 20_000
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data and the 1-based line of every location in it."""
+
+    path: Path
+    data: Any
+    lines: dict[Location, int]
+    duplicates: tuple[tuple[Location, int], ...] = ()
+
+    def line(self, location: Location) -> int:
+        """The line of a location, or of the nearest parent that is in the file."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+
+def read(path: Path) -> Document:
+    """Parse a YAML file. Raises `ManifestError` for anything that is not a small mapping in YAML."""
+    text = _text(path)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        reader = _Reader()
+        data = reader.value(node, ()) if node is not None else None
+    except yaml.YAMLError as error:
+        raise _syntax_error(path, error) from error
+    except RecursionError as error:
+        raise _too_big(path, "it is nested too deeply") from error
+    except _TooManyError as error:
+        raise _too_big(path, f"its anchors expand to more than {MAX_VALUES} values") from error
+    if data is None:
+        raise ManifestError(
+            f"{path} is empty",
+            why="a manifest needs at least a name",
+            fix="tfgrid-compose init writes one that deploys",
+            code="manifest-empty",
+        )
+    if not isinstance(data, dict):
+        raise ManifestError(
+            f"{path}:1: the file holds a {_kind(data)}, not keys with values",
+            why="a manifest is a mapping such as `name: my-app`",
+            fix="tfgrid-compose init writes one that deploys",
+            code="manifest-not-a-mapping",
+        )
+    return Document(path, data, reader.lines, tuple(reader.duplicates))
+
+
+def _text(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _too_big(path, f"it has {size / 1024**2:.1f} MB, the limit is {MAX_BYTES // 1024**2} MB")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(
+            f"{path} can't be read", why=error.strerror or str(error), fix=f"ls -l {path}", code="manifest-unreadable"
+        ) from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _binary(path) from error
+    if "\0" in text:
+        raise _binary(path)
+    return text
+
+
+def _binary(path: Path) -> ManifestError:
+    return ManifestError(
+        f"{path} is not a text file",
+        why="it holds bytes that are not UTF-8 text",
+        fix="save it as UTF-8, or name the right file with --file",
+        code="manifest-binary",
+    )
+
+
+def _too_big(path: Path, why: str) -> ManifestError:
+    return ManifestError(
+        f"{path} is too large to be a manifest", why=why, fix="name the right file with --file", code="manifest-too-large"
+    )
+
+
+def _syntax_error(path: Path, error: yaml.YAMLError) -> ManifestError:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    where = f"{path}:{mark.line + 1}" if mark else str(path)
+    reason = getattr(error, "problem", None) or "it is not valid YAML"
+    return ManifestError(
+        f"{where}: {reason}",
+        why="the file is not valid YAML",
+        fix="check the indentation and quotes around that line",
+        code="manifest-syntax",
+    )
+
+
+def _kind(value: Any) -> str:
+    return {list: "list", str: "text", bool: "yes or no", int: "number", float: "number"}.get(type(value), "value")
+
+
+class _TooManyError(Exception):
+    """The document expands to more values than any manifest has."""
+
+
+class _Reader(yaml.constructor.SafeConstructor):
+    """Turns nodes into data, counting every value that an alias repeats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[Location, int] = {}
+        self.duplicates: list[tuple[Location, int]] = []
+        self._count = 0
+
+    def value(self, node: yaml.Node, location: Location) -> Any:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise _TooManyError
+        self.lines.setdefault(location, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*location, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        self.flatten_mapping(node)
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            inner = (*location, key)
+            if key in found:
+                self.duplicates.append((inner, key_node.start_mark.line + 1))
+            self.lines[inner] = key_node.start_mark.line + 1
+            found[key] = self.value(value_node, inner)
+        return found
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            value = self.construct_object(node)
+        except (ValueError, OverflowError, yaml.constructor.ConstructorError):
+            return str(node.value)
+        # Dates and bytes have no place in a manifest; their text is what the author meant.
+        return value if isinstance(value, (str, int, float, bool, type(None))) else str(node.value)

@@ -1,0 +1,1 @@
+"""Events, redaction and diagnosis: what a person gets to see of a run."""

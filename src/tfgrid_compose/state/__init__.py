@@ -1,0 +1,1 @@
+"""What we remember: folders, database, encryption, locks."""

@@ -1,0 +1,120 @@
+"""Where our files stand: the XDG folders, all of them private to the user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TextIO
+
+from tfgrid_compose.errors import StateError
+
+_APP = "tfgrid-compose"
+
+
+def _base(variable: str, default: str) -> Path:
+    raw = os.environ.get(variable, "")
+    base = Path(raw) if os.path.isabs(raw) else Path.home() / default
+    return base / _APP
+
+
+def config_dir() -> Path:
+    """User's configuration."""
+    return _base("XDG_CONFIG_HOME", ".config")
+
+
+def state_dir() -> Path:
+    """Database, logs and working folders of deployments."""
+    return _base("XDG_STATE_HOME", ".local/state")
+
+
+def cache_dir() -> Path:
+    """What can be made again."""
+    return _base("XDG_CACHE_HOME", ".cache")
+
+
+def runtime_dir() -> Path:
+    """Keys and sockets of running things, in memory: nothing here ever reaches a disk."""
+    raw = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(raw) and os.access(raw, os.W_OK):
+        return Path(raw) / _APP
+    return Path("/dev/shm") / f"{_APP}-{owner()[0]}"  # noqa: S108  # a 0700 folder of our own
+
+
+def owner() -> tuple[int, int]:
+    """(uid, gid) that our files belong to: under sudo, the user who called it."""
+    uid, gid = os.environ.get("TFGRID_SUDO_UID"), os.environ.get("TFGRID_SUDO_GID")
+    if os.geteuid() == 0 and uid and gid and uid.isdigit() and gid.isdigit():
+        return int(uid), int(gid)
+    return os.geteuid(), os.getegid()
+
+
+def private_dir(path: Path) -> Path:
+    """Make a folder with mode 0700, parents included. Raises `StateError`."""
+    missing = []
+    folder = path
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _give(folder)
+    except OSError as error:
+        raise write_error(path, error) from error
+    return path
+
+
+def private_file(path: Path, data: bytes) -> Path:
+    """Write a file with mode 0600, whole or not at all. Raises `StateError`."""
+    private_dir(path.parent)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _give(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise write_error(path, error) from error
+    return path
+
+
+def private_log(path: Path) -> TextIO:
+    """Open a file with mode 0600 for adding lines. Raises `StateError`."""
+    private_dir(path.parent)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        _give(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    return os.fdopen(descriptor, "a", errors="replace")
+
+
+def _give(path: Path) -> None:
+    uid, gid = owner()
+    if os.geteuid() == 0 and uid != 0:
+        os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def give_all(path: Path) -> None:
+    """Give a tree that root has written in to the user who called sudo."""
+    if os.geteuid() != 0 or owner()[0] == 0 or not path.exists():
+        return
+    for folder, _, names in os.walk(path):
+        _give(Path(folder))
+        for name in names:
+            _give(Path(folder, name))
+
+
+def write_error(path: Path, error: OSError) -> StateError:
+    """The error for a file that can't be written."""
+    full = error.errno == 28
+    return StateError(
+        f"{path} can't be written",
+        why="the disk is full" if full else error.strerror or str(error),
+        fix="free some space, then run the command again" if full else f"check the permissions of {path.parent}",
+        code="disk-full" if full else "state-unwritable",
+    )

@@ -1,0 +1,34 @@
+"""What all tests share: folders of their own, so that no test sees or touches the user's state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder of its own, with all XDG folders below it."""
+    for variable, name in (
+        ("HOME", ""), ("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache"),
+        ("XDG_RUNTIME_DIR", "run"),
+    ):  # fmt: skip
+        folder = tmp_path / "home" / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        monkeypatch.setenv(variable, str(folder))
+    yield tmp_path / "home"
+
+
+@pytest.fixture
+def app_folder(tmp_path: Path) -> Path:
+    """A minimal app folder that is valid."""
+    folder = tmp_path / "app"
+    (folder / "deployment").mkdir(parents=True)
+    (folder / "tfgrid-compose.yaml").write_text("name: my-app\n")
+    for hook in ("setup", "configure", "healthcheck"):
+        script = folder / "deployment" / f"{hook}.sh"
+        script.write_text("#!/usr/bin/env bash\ntrue\n")
+        script.chmod(0o755)
+    return folder
