@@ -61,7 +61,8 @@ def _as_tfgrid(error: BaseException) -> TfgridError | None:
 def _run_step(context: Context, step: Step, needed: bool) -> None:
     id = context.deployment.id
     inputs = step.inputs(context)
-    if not needed and context.store.done(id).get(step.name) == inputs:
+    same = context.store.done(id).get(step.name) == inputs
+    if not needed and same and (not step.probes_machine or step.probe(context)):
         return
     text = step.describe(context)
     context.store.begin_step(context.run, id, step.name, inputs)

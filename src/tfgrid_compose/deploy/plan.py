@@ -65,9 +65,10 @@ def make_plan(context: Context) -> Plan:
     """Compare what is wanted with what was done and what is there. Reads only."""
     done = context.store.done(context.deployment.id)
     planned: list[PlannedStep] = []
-    broken = ""
+    broken, cut_off = "", False
     for step in all_steps(context):
-        reason = _reason(context, step, done.get(step.name), broken)
+        reason = _reason(context, step, done.get(step.name), broken, cut_off)
+        cut_off = cut_off or (bool(reason) and step.name in ("infrastructure", "tunnel", "reach"))
         if reason and step.name in ("infrastructure", "tunnel") and _replaces(step, done, context):
             broken = "the machine is new"
         planned.append(PlannedStep(step, step.describe(context), reason))
@@ -86,7 +87,7 @@ def _with_reach(planned: list[PlannedStep]) -> list[PlannedStep]:
     ]
 
 
-def _reason(context: Context, step: Step, before: dict[str, str] | None, broken: str) -> str:
+def _reason(context: Context, step: Step, before: dict[str, str] | None, broken: str, cut_off: bool) -> str:
     if before is None:
         return broken or "not done yet"
     now = step.inputs(context)
@@ -97,7 +98,9 @@ def _reason(context: Context, step: Step, before: dict[str, str] | None, broken:
         return "; ".join(_change(key, before.get(key), now.get(key)) for key in changes[:4])
     if broken:
         return broken
-    return "" if step.probe(context) else "what it made is gone"
+    # While the machine can't be asked the engine does so, after `reach`.
+    there = (cut_off and step.probes_machine) or step.probe(context)
+    return "" if there else "what it made is gone"
 
 
 def _change(key: str, before: str | None, now: str | None) -> str:

@@ -71,7 +71,7 @@ class Terraform:
         for old in self.folder.glob("*.tf"):
             old.unlink()
         for file in sorted(source.glob("*.tf")):
-            shutil.copyfile(file, self.folder / file.name)
+            paths.private_file(self.folder / file.name, file.read_bytes())
         paths.private_file(self.folder / "backend.tf", _BACKEND.encode())
         paths.private_file(self.folder / "cli.tfrc", self._settings().encode())
 

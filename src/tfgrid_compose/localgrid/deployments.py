@@ -91,12 +91,15 @@ def _metadata(config: DeploymentConfig) -> dict[str, Any]:
 
 
 def _adoptable(engine: Engine, twin: int, config: DeploymentConfig) -> Contract | None:
-    """A live contract that is this very deployment: same owner, node, name, network and hash."""
+    """A live contract that is this very deployment: same owner, node, name, network and hash.
+
+    One without a hash was cut off before its machines stood.
+    """
     return next(
         (
             contract
             for contract in engine.ledger.contracts(node=config.node)
-            if contract.twin == twin and contract.hash == config.digest() and contract.data.get("network") == config.network
+            if contract.twin == twin and contract.hash in (config.digest(), "") and contract.data.get("network") == config.network
             and contract.data.get("name") == config.name and contract.data.get("type") == "vm"
         ),
         None,
@@ -184,10 +187,12 @@ def _realise(engine: Engine, twin: int, config: DeploymentConfig, id: int) -> Co
         record = {"machines": [spec.to_dict() for spec in specs], "vms": details,
                   "disks": [list(disk) for disk in config.disks]}  # fmt: skip
         public = sum(vm.public4 for vm in config.vms)
-        engine.ledger.update_contract(id, config.digest(), _resources(config), public, record)
+        # Until the machines are what the record says, the contract carries no hash: the next run goes on.
+        engine.ledger.update_contract(id, "", _resources(config), public, record)
     gone = [spec for name, spec in before.items() if name not in details]
     in_parallel([Machine(engine.instance, spec).remove for spec in gone])
     in_parallel([_settle(engine, spec, before.get(spec.hostname)) for spec in specs])
+    engine.ledger.update_contract(id, config.digest(), _resources(config), public, record)
     fresh = live(engine, id)
     assert fresh is not None, "nobody else cancels a contract that we hold"
     return fresh
@@ -289,9 +294,9 @@ class _Planner:
             if host is None:
                 name = next(seed for seed in FARMS if seed.id == farm)
                 raise GridError(f"farm {name.id} does not have enough public ips", code="no-public-ip")
-            detail["computedip"] = f"{instance.public4}.{host}/24"
+            detail["computedip"] = f"{instance.public4_host(host)}/25"
             addresses.append(detail["computedip"])
-            routes.append(("default", "via", f"{instance.public4}.1"))
+            routes.append(("default", "via", instance.public4_host(1)))
         if vm.public6:
             detail["computedip6"] = f"{_slaac(instance.public6, mac_address(id, 1))}/64"
             addresses.append(detail["computedip6"])

@@ -56,7 +56,7 @@ def _uplink(instance: Instance) -> None:
     kernel.ip_ensure("addr", "add", f"{grid4}/30", "dev", "up0", ns=ns)
     kernel.ip("link", "set", "up0", "up", ns=ns)
     kernel.ip_ensure("route", "add", "default", "via", host4, ns=ns)
-    kernel.ip_ensure("route", "add", f"{instance.public4}.0/24", "via", grid4, "dev", link)
+    kernel.ip_ensure("route", "add", instance.public4, "via", grid4, "dev", link)
     # A host without IPv6 still gets a grid; only its IPv6 and mycelium addresses stay out of reach.
     for args, where in (
         (("-6", "addr", "add", f"{host6}/64", "dev", link, "nodad"), None),
@@ -74,11 +74,11 @@ def _bridges(instance: Instance) -> None:
         if bridge not in existing:
             kernel.ip("link", "add", bridge, "type", "bridge", ns=ns)
         kernel.ip("link", "set", bridge, "up", ns=ns)
-    kernel.ip_ensure("addr", "add", f"{instance.public4}.1/24", "dev", "pub", ns=ns)
+    kernel.ip_ensure("addr", "add", f"{instance.public4_host(1)}/25", "dev", "pub", ns=ns)
     kernel.ip("-6", "addr", "add", f"{instance.public6}::1/64", "dev", "pub", "nodad", ns=ns, check=False)
     for node in NODES:
         if node.public:
-            address = f"{instance.public4}.{node_public_host(node.id)}/32"
+            address = f"{instance.public4_host(node_public_host(node.id))}/32"
             kernel.ip_ensure("addr", "add", address, "dev", "pub", ns=ns)
     kernel.ip_ensure("addr", "add", f"{ROUTERS_GATEWAY}/16", "dev", "nrs", ns=ns)
 
@@ -101,7 +101,7 @@ table ip tfgrid {{
 
 def _host_rules(instance: Instance) -> str:
     table, link = instance.nft_table, instance.uplink
-    ranges = f"{{ {instance.uplink4[0]}/30, {instance.public4}.0/24 }}"
+    ranges = f"{{ {instance.uplink4[0]}/30, {instance.public4} }}"
     return f"""
 table ip {table} {{
   chain post {{ type nat hook postrouting priority srcnat; policy accept; }}

@@ -13,7 +13,8 @@ from pathlib import Path
 from tfgrid_compose.errors import UsageError
 
 # RFC 5737 and RFC 3849 set these ranges aside for documentation: no real host owns them.
-_PUBLIC4 = ("198.51.100", "203.0.113")
+_PUBLIC4 = "198.51.100"
+_HALF = 128
 _ROOT = "/var/lib/tfgrid-compose"
 
 
@@ -53,8 +54,12 @@ class Instance:
 
     @property
     def public4(self) -> str:
-        """First three octets of the "public" IPv4 /24."""
-        return _PUBLIC4[self.number]
+        """The "public" IPv4 range: each grid has one half of 198.51.100.0/24."""
+        return f"{_PUBLIC4}.{_HALF * self.number}/25"
+
+    def public4_host(self, host: int) -> str:
+        """The "public" IPv4 address number `host` (1 to 126) of this grid."""
+        return f"{_PUBLIC4}.{_HALF * self.number + host}"
 
     @property
     def public6(self) -> str:

@@ -225,18 +225,34 @@ class Machine:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def resize(self, spec: MachineSpec) -> None:
-        """Change cores, memory and disk sizes of the running machine; disks only grow."""
+        """Change cores, memory and disk sizes of the running machine; disks only grow.
+
+        Where the kernel doesn't let a mounted disk grow, the machine is restarted for it.
+        """
         self.spec = spec
         base = ["lxc-cgroup", "-P", str(self._instance.machines), "-n", spec.id]
-        for key, value in (
-            ("memory.limit_in_bytes", str(spec.memory * 1024 * 1024)), ("memory.max", str(spec.memory * 1024 * 1024)),
-            ("cpu.cfs_quota_us", str(spec.cpu * _PERIOD)), ("cpu.max", f"{spec.cpu * _PERIOD} {_PERIOD}"),
-        ):  # fmt: skip
+        quota, memory = spec.cpu * _PERIOD, spec.memory * 1024 * 1024
+        pairs = (
+            ("memory.limit_in_bytes", str(memory)),
+            ("memory.max", str(memory)),
+            ("cpu.cfs_quota_us", str(quota)),
+            ("cpu.max", f"{quota} {_PERIOD}"),
+        )
+        for key, value in pairs:
             run([*base, key, value], check=False)  # One of each pair exists, by the host's cgroup version.
-        _grow(self.folder / "root.img", spec.rootfs)
-        for disk in spec.disks:
-            _grow(self.folder / f"disk-{disk.name}.img", disk.size * 1024)
         (self.folder / "config").write_text(self._config())
+        growing = [(image, size) for image, size in self._images() if _extend(image, size)]
+        if not all(_grow_mounted(image) for image, _ in growing):
+            self.stop()
+            for image, _ in growing:
+                run(["e2fsck", "-fp", str(image)], check=False, timeout=600)
+                run(["resize2fs", str(image)], timeout=600)
+            self.start()
+
+    def _images(self) -> list[tuple[Path, int]]:
+        """(disk image, size in MiB) of root and data disks."""
+        disks = [(self.folder / f"disk-{disk.name}.img", disk.size * 1024) for disk in self.spec.disks]
+        return [(self.folder / "root.img", self.spec.rootfs), *disks]
 
 
 def mac_address(machine: str, index: int) -> str:
@@ -271,15 +287,23 @@ def _mount_image(image: Path, target: Path, size_mib: int) -> None:
         run(["mount", "-o", "loop", str(image), str(target)])
 
 
-def _grow(image: Path, size_mib: int) -> None:
+def _extend(image: Path, size_mib: int) -> bool:
+    """Make an image file larger; False when it is large enough already."""
     if not image.exists() or image.stat().st_size >= size_mib * 1024 * 1024:
-        return
+        return False
     with image.open("r+b") as file:
         file.truncate(size_mib * 1024 * 1024)
+    return True
+
+
+def _grow_mounted(image: Path) -> bool:
+    """Grow the filesystem of a mounted image; False where the kernel refuses."""
     for line in run(["losetup", "-j", str(image)]).stdout.splitlines():
         device = line.split(":")[0]
         run(["losetup", "-c", device])
-        run(["resize2fs", device], timeout=300)
+        if not run(["resize2fs", device], check=False, timeout=300).ok:
+            return False
+    return True
 
 
 def _tail(path: Path, count: int = 6) -> list[str]:

@@ -111,7 +111,7 @@ def _access(engine: Engine, record: dict[str, Any], node: int, user_public: str)
     private, public = wireguard_pair()
     return {
         "node": node,
-        "endpoint": f"{engine.instance.public4}.{node_public_host(node)}",
+        "endpoint": engine.instance.public4_host(node_public_host(node)),
         "port": engine.new_port(node),
         "node_private": private,
         "node_public": public,

@@ -93,7 +93,7 @@ def _node(engine: Engine, id: int) -> Node:
     farm = next(farm for farm in FARMS if farm.id == seed.farm)
     free = engine.free(id)
     spare = sum(1 for _, contract in engine.ledger.addresses(farm.id) if not contract)
-    ipv4 = f"{engine.instance.public4}.{node_public_host(id)}/24" if seed.public else ""
+    ipv4 = f"{engine.instance.public4_host(node_public_host(id))}/25" if seed.public else ""
     return Node(
         id, farm.id, farm.name, seed.country, seed.city, "down" if engine.node_is_down(id) else "up", seed.certified,
         Capacity(seed.cru, seed.mru, seed.sru), Capacity(free.cru, free.mru, free.sru), ipv4, spare,

@@ -26,6 +26,7 @@ class Activate(Step):
 
     name = "activate"
     expected = 0.3
+    probes_machine = True
 
     def describe(self, context: Context) -> str:
         """The link."""

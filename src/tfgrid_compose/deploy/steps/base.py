@@ -21,6 +21,8 @@ class Step(ABC):
 
     name = ""
     expected = 5.0
+    # Whether `probe` asks the machine, and so can only be trusted once `reach` has succeeded.
+    probes_machine = False
 
     @abstractmethod
     def describe(self, context: Context) -> str:

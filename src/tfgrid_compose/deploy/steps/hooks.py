@@ -9,7 +9,7 @@ from pathlib import Path
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import Step, short_digest
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
-from tfgrid_compose.deploy.steps.ship import hook_environment, release_folder, release_inputs
+from tfgrid_compose.deploy.steps.ship import LAY_OUT, hook_environment, release_folder, release_inputs
 from tfgrid_compose.drivers import ssh
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.manifest.load import hook_path
@@ -22,6 +22,9 @@ _MILESTONES = "🚀📦🐳🔧🌐📁📋🔐✅❌⚠ℹ→▶"
 _RUN = """set -u
 dir=/run/tfgrid-compose/hooks; mkdir -p "$dir"; chmod 0700 /run/tfgrid-compose "$dir"
 log=$dir/{id}.log; rc=$dir/{id}.rc; rm -f "$rc"; (umask 077; : > "$log")
+if [ "$(cat /tmp/app-deployment/.release 2>/dev/null)" != {release} ]; then
+{lay_out}
+fi
 cd /tmp/app-deployment || exit 126
 chmod +x {script}
 setsid bash -c 'set -a; . {environment}; set +a; export TFGRID_HOOK={hook}
@@ -84,6 +87,7 @@ class Hook(Step):
         script = _RUN.format(
             id=id, hook=self.name, timeout=timeout, script=shlex.quote(f"./{self._script_name(context)}"),
             environment=shlex.quote(f"{release}/.tfgrid/environment"),
+            release=shlex.quote(release), lay_out=LAY_OUT.format(release=shlex.quote(release)),
         )  # fmt: skip
         with paths.private_log(context.logs / f"{self.name}.log") as log:
 

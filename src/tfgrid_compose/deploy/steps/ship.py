@@ -16,13 +16,16 @@ _HELPER = """#!/bin/sh
 # Prints the address of this machine that is used first (the bash tool's helper of this name).
 sed -n 's/^primary_ip: //p' "${1:-/tmp/app-deployment/state.yaml}" | tail -n 1
 """
-# What apps of the bash tool find: hooks in /tmp/app-deployment, src/* and the rest in /tmp/app-source.
 _UNPACK = """set -eu
 release={release}
 mkdir -p "$release"
 tar -xzpf - -C "$release"
 chown -R root:root "$release"
 chmod 0700 "$release/.tfgrid"
+"""
+# What apps of the bash tool find: hooks in /tmp/app-deployment, src/* and the rest in /tmp/app-source.
+# A restart of the machine clears /tmp, so this runs before every hook that does not find them.
+LAY_OUT = """release={release}
 rm -rf /tmp/app-deployment /tmp/app-source
 mkdir -p /tmp/app-deployment /tmp/app-source
 if [ -d "$release/deployment" ]; then cp -a "$release/deployment/." /tmp/app-deployment/; fi
@@ -31,6 +34,7 @@ chmod 0755 /tmp/app-deployment/get_deployment_ip_vm.sh
 find "$release" -mindepth 1 -maxdepth 1 ! -name .tfgrid ! -name src ! -name deployment -exec cp -a {{}} /tmp/app-source/ \\;
 if [ -d "$release/src" ]; then cp -a "$release/src/." /tmp/app-source/; fi
 if [ -f "$release/.tfgrid/dotenv" ]; then install -m 0600 "$release/.tfgrid/dotenv" /tmp/app-source/.env; fi
+echo "$release" > /tmp/app-deployment/.release
 """
 
 
@@ -57,7 +61,7 @@ class Ship(Step):
         archive = context.bundle.archive(_extras(context))
         folder = release_folder(context, release)
         done = context.connection(context.hook_machine()).run(
-            f"sh -c {shlex.quote(_UNPACK.format(release=shlex.quote(folder)))}", input=archive, timeout=1800
+            f"sh -c {shlex.quote((_UNPACK + LAY_OUT).format(release=shlex.quote(folder)))}", input=archive, timeout=1800
         )
         if not done.ok:
             full = "No space left" in done.stderr
