@@ -71,7 +71,9 @@ class Cli:
 
     def steps(self, *words: str, code: int = 0, **env: str) -> dict[str, str]:
         """{step that ran: outcome} of an `up`, with the note of each in `notes`."""
-        return {event["step"]: event["outcome"] for event in self.events(*words, code=code, **env) if event["event"] == "step-ended"}
+        return {
+            event["step"]: event["outcome"] for event in self.events(*words, code=code, **env) if event["event"] == "step-ended"
+        }
 
     def status(self, name: str) -> dict[str, Any]:
         """What `status --json` says."""
@@ -113,7 +115,9 @@ def _others_need_forwarding() -> bool:
 
 def leftovers() -> list[str]:
     """Namespaces, links, mounts and processes of the tests' grid that exist now."""
-    found = subprocess.run("ip netns list; ip -o link; cat /proc/self/mounts; nft list tables", shell=True, capture_output=True, text=True)
+    found = subprocess.run(
+        "ip netns list; ip -o link; cat /proc/self/mounts; nft list tables", shell=True, capture_output=True, text=True
+    )
     marks = ("tg1-", "tg1up", "wg-e2e", "/localgrid-1/", "tfgrid_compose_1")
     return [line for line in found.stdout.splitlines() if any(mark in line for mark in marks)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tfgrid_compose.deploy.context import Context
@@ -32,12 +33,16 @@ setsid bash -c 'set -a; . {environment}; set +a; export TFGRID_HOOK={hook}
 pid=$!; echo $pid > "$dir/{id}.pid"
 tail -n +1 -s 0.1 --pid=$pid -f "$log"
 wait $pid
-code=$(cat "$rc" 2>/dev/null || echo 137)
-rm -f "$log" "$rc" "$dir/{id}.pid"
-exit "$code"
+exit "$(cat "$rc" 2>/dev/null || echo 137)"
+"""
+# After a connection that broke: follow the rest of the output, wherever the hook is by now.
+_FOLLOW = """dir=/run/tfgrid-compose/hooks
+pid=$(cat "$dir/{id}.pid" 2>/dev/null) || exit 137
+tail -n +{line} -s 0.1 --pid="$pid" -f "$dir/{id}.log"
+exit "$(cat "$dir/{id}.rc" 2>/dev/null || echo 137)"
 """
 _STOP = 'pid=$(cat /run/tfgrid-compose/hooks/{id}.pid 2>/dev/null) && pkill -TERM -s "$pid"; true'
-_AFTER = "cat /run/tfgrid-compose/hooks/{id}.rc 2>/dev/null; rm -f /run/tfgrid-compose/hooks/{id}.*"
+_FORGET = "rm -f /run/tfgrid-compose/hooks/{id}.*"
 
 
 class Hook(Step):
@@ -99,10 +104,13 @@ class Hook(Step):
 
             try:
                 code = connection.stream(f"bash -c {shlex.quote(script)}", on_line)
-            except BaseException:
+                if code == ssh.CONNECTION_LOST:
+                    code = self._recover(context, connection, id, lines, on_line)
+            except KeyboardInterrupt:
                 connection.run(_STOP.format(id=id), timeout=20)
                 raise
-        return self._recover(context, connection, id, lines) if code == ssh.CONNECTION_LOST else code
+        connection.run(_FORGET.format(id=id), timeout=20)
+        return code
 
     def _script_name(self, context: Context) -> str:
         """The script as it stands in /tmp/app-deployment."""
@@ -111,22 +119,28 @@ class Hook(Step):
             return Path(*path.parts[1:]).as_posix()
         return f"../app-source/{Path(*path.parts[1:]) if path.parts[0] == 'src' else path}"
 
-    def _recover(self, context: Context, connection: ssh.Connection, id: str, lines: list[str]) -> int:
-        """The connection broke: the hook may have ended, or have ended ssh itself."""
+    def _recover(
+        self, context: Context, connection: ssh.Connection, id: str, lines: list[str], on_line: Callable[[str], None]
+    ) -> int:
+        """The connection broke: go on following the hook, unless it has ended ssh itself."""
         context.progress(self.name, "the connection broke; trying again", True)
-        connection.close()
         deadline = time.monotonic() + 30
+        reason = ""
         while time.monotonic() < deadline:
+            connection.close()
             try:
-                done = connection.run(_AFTER.format(id=id), timeout=15)
+                connection.run("true", timeout=15)
             except ReachError as error:
-                reason = error
-                time.sleep(1)
+                reason = error.why
+                time.sleep(0.5)
                 continue
-            return int(done.stdout.strip() or _KILLED)
+            follow = _FOLLOW.format(id=id, line=len(lines) + 1)
+            code = connection.stream(f"bash -c {shlex.quote(follow)}", on_line)
+            if code != ssh.CONNECTION_LOST:
+                return code
         raise HookError(
             f"hook {self.name} cut the connection to the machine",
-            why=f"ssh does not answer any more: {reason.why}",
+            why=f"ssh does not answer any more: {reason}",
             details=lines[-6:],
             fix="mend the hook, then `tfgrid-compose down` and `tfgrid-compose up`",
             log=str(context.logs / f"{self.name}.log"),
