@@ -93,6 +93,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        sys.exit(_print_os_error(error))
     except Exception as error:  # Every other error is a bug of ours, and no user reads a traceback.
         sys.exit(_print_bug(error))
 
@@ -111,6 +113,18 @@ def _print_error(error: TfgridError) -> int:
         click.echo(json.dumps({"error": error.to_dict()}))
     click.echo(error_text(error), err=True)
     return error.exit_code
+
+
+def _print_os_error(error: OSError) -> int:
+    """A full disk or a missing right can meet any write; everything else is a bug."""
+    import errno
+    from pathlib import Path
+
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        return _print_bug(error)
+    from tfgrid_compose.state import paths
+
+    return _print_error(paths.write_error(Path(error.filename or paths.state_dir()), error))
 
 
 def _print_bug(error: Exception) -> int:
