@@ -24,13 +24,13 @@ e2e: setup ## Only the tests with real machines
 	$(RUN)/pytest tests/e2e
 
 lint: setup
-	$(RUN)/ruff check src tests bench
-	$(RUN)/ruff format --check src tests bench
+	$(RUN)/ruff check src tests bench scripts
+	$(RUN)/ruff format --check src tests bench scripts
 	$(RUN)/lint-imports
 
 fmt: setup
-	$(RUN)/ruff check --fix src tests bench
-	$(RUN)/ruff format src tests bench
+	$(RUN)/ruff check --fix src tests bench scripts
+	$(RUN)/ruff format src tests bench scripts
 
 types: setup
 	$(RUN)/mypy

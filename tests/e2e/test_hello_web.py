@@ -109,7 +109,7 @@ def test_files_are_private_and_hold_no_key_in_clear(cli: Cli, app: Path) -> None
 def test_up_again_changes_nothing(cli: Cli, app: Path) -> None:
     done = cli.run("up", str(app), "--yes")
     assert "is up to date; nothing to do" in done.stdout
-    assert cli.events("up", str(app))[-1]["event"] == "unchanged"
+    assert cli.events("up", str(app))[-1]["outcome"] == "unchanged"
 
 
 def test_a_changed_source_ships_and_runs_hooks_and_nothing_else(cli: Cli, app: Path) -> None:

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from tfgrid_compose import __version__
-from tfgrid_compose.observe.redact import Redactor
+from tfgrid_compose.observe.redact import PROCESS
 from tfgrid_compose.state import paths
 
 
@@ -17,11 +17,11 @@ def save_report(error: Exception) -> Path:
     """Write the report and return its path. Values of local variables are left out on purpose."""
     lines = [
         f"tfgrid-compose {__version__}, Python {platform.python_version()}, {platform.platform()}",
-        f"command: {' '.join(sys.argv[:3])}",
+        f"command: {' '.join(sys.argv[1:2])}",
         "".join(traceback.format_exception(error)),
     ]
     path = paths.state_dir() / "bugs" / f"{time.strftime('%Y%m%d-%H%M%S')}.txt"
     try:
-        return paths.private_file(path, Redactor().text("\n".join(lines)).encode())
+        return paths.private_file(path, PROCESS.text("\n".join(lines)).encode())
     except Exception:
         return Path("(no report: the state folder can't be written)")

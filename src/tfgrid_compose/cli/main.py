@@ -106,12 +106,13 @@ def _print_text(text: str, code: int) -> int:
 
 def _print_error(error: TfgridError) -> int:
     from tfgrid_compose.cli.render import error_text
+    from tfgrid_compose.observe.redact import PROCESS
 
     if "--json" in sys.argv:
         import json
 
-        click.echo(json.dumps({"error": error.to_dict()}))
-    click.echo(error_text(error), err=True)
+        click.echo(json.dumps({"error": PROCESS.data(error.to_dict())}))
+    click.echo(PROCESS.text(error_text(error)), err=True)
     return error.exit_code
 
 

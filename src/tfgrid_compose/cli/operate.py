@@ -112,11 +112,11 @@ def _status_text(facts: dict[str, Any]) -> str:
 @_APP
 @click.option("-f", "--follow", is_flag=True, help="Keep printing what is added.")
 @click.option("--since", metavar="TIME", help="Only what is newer: 10m, 2h, 1d, or a date.")
-@click.option("-n", "--lines", type=click.IntRange(1), default=200, show_default=True, help="How many lines without --since.")
+@click.option("-n", "--lines", type=click.IntRange(1), help="How many lines; 200 without --since.")
 @click.option(
     "--hook", metavar="NAME", help="Whole output of a step's last run: setup, configure, healthcheck, platform, terraform."
 )
-def logs(app: str | None, follow: bool, since: str | None, lines: int, hook: str | None) -> None:
+def logs(app: str | None, follow: bool, since: str | None, lines: int | None, hook: str | None) -> None:
     """Show the app's log from the machine's journal, or the kept output of a hook."""
     from tfgrid_compose.deploy import operate
     from tfgrid_compose.drivers import ssh
@@ -248,7 +248,7 @@ def run_command(app_command: bool, name: str | None, words: tuple[str, ...]) -> 
                 click.echo(f"{known:<16}{item['description']}")
             return
         line = operate.app_command(deployment, name, arguments)
-        tty = sys.stdin.isatty() and sys.stdout.isatty()
+        tty = operate.commands(deployment)[name]["tty"] and sys.stdin.isatty() and sys.stdout.isatty()
         argv = operate.shell_argv(store, deployment, line, tty=tty)
     ssh.replace_process(argv)
 

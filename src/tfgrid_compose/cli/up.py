@@ -21,7 +21,7 @@ from tfgrid_compose.errors import InterruptedError_, UsageError
 from tfgrid_compose.grids.registry import NETWORKS, open_grid
 from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.manifest.sizes import NAMED_SIZES, disk_gib, memory_mib
-from tfgrid_compose.observe.events import Stream
+from tfgrid_compose.observe.events import RunEnded, Stream
 from tfgrid_compose.state.store import Store
 
 
@@ -85,11 +85,10 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], wait: fl
 @click.option("-y", "--yes", is_flag=True, help="Don't ask before changing anything.")
 @click.option("--verbose", is_flag=True, help="Stream everything that programs and hooks print.")
 @click.option("--wait", type=float, default=0, metavar="SECONDS", help="Wait for another run on this deployment to end.")
-@click.option("--force", is_flag=True, hidden=True)
 @click.pass_obj
 def up(
     obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, only_plan: bool, yes: bool, verbose: bool,
-    wait: float, force: bool, **given: Any,
+    wait: float, **given: Any,
 ) -> None:  # fmt: skip
     """Deploy the app in folder APP, or bring its deployment up to date.
 
@@ -132,9 +131,8 @@ def _network_of(options: UpOptions) -> str:
 def _run(context: Context, as_json: bool, yes: bool, started: float) -> None:
     plan = make_plan(context)
     if not plan.needed:
-        if as_json:
-            click.echo(json.dumps({"event": "unchanged", **plan.to_dict(context)}))
-        else:
+        context.stream.emit(RunEnded("run-ended", outcome="unchanged", seconds=time.monotonic() - started))
+        if not as_json:
             click.echo(f"{context.deployment.name} is up to date; nothing to do ({seconds_text(time.monotonic() - started)}).")
         return
     if not as_json:

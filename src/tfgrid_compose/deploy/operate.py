@@ -101,6 +101,10 @@ def status(store: Store, deployment: Deployment) -> dict[str, Any]:
 
 def _problems(facts: dict[str, Any], live: str, known: str) -> list[str]:
     found = []
+    if facts["status"] in ("failed", "destroying"):
+        found.append(
+            f"its last run did not succeed; `tfgrid-compose {'down' if facts['status'] == 'destroying' else 'up'}` goes on"
+        )
     if facts["tunnel"] and not facts["tunnel"]["up"]:
         found.append(f"the tunnel {facts['tunnel']['interface']} is down; `tfgrid-compose up` brings it back")
     if not facts["machine"].get("reachable"):
@@ -166,13 +170,14 @@ def hook_log(store: Store, deployment: Deployment, hook: str) -> Path:
     )
 
 
-def journal_command(deployment: Deployment, *, follow: bool, since: str | None, lines: int) -> str:
-    """The remote command that prints the app's log."""
+def journal_command(deployment: Deployment, *, follow: bool, since: str | None, lines: int | None) -> str:
+    """The remote command that prints the app's log: the last 200 lines unless `since` or `lines` say otherwise."""
     words = ["journalctl", "--no-pager", "-o", "short-iso"]
     service = deployment.data.get("service")
     if service:
         words += ["-u", str(service)]
-    words += ["--since", _since(since)] if since else ["-n", str(lines)]
+    words += ["--since", _since(since)] if since else []
+    words += ["-n", str(lines or 200)] if lines or not since else []
     if follow:
         words.append("-f")
     return shlex.join(words)
@@ -200,14 +205,15 @@ def command_line(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
-def commands(deployment: Deployment) -> dict[str, dict[str, str]]:
-    """Commands that the app and its pattern bring: {name: script, description, args}."""
-    found: dict[str, dict[str, str]] = {}
+def commands(deployment: Deployment) -> dict[str, dict[str, Any]]:
+    """Commands that the app and its pattern bring: {name: script, description, args, from, tty}."""
+    found: dict[str, dict[str, Any]] = {}
     pattern = load_pattern(str(deployment.data["pattern"])).pattern
     for name, item in pattern.commands.items():
-        found[name] = {"script": item.run, "description": item.description, "args": "", "from": "pattern"}
+        found[name] = {"script": item.run, "description": item.description, "args": "", "from": "pattern", "tty": True}
     for name, command in load_app(Path(deployment.app_dir)).manifest.commands.items():
-        found[name] = {"script": command.script, "description": command.description, "args": command.args, "from": "app"}
+        found[name] = {"script": command.script, "description": command.description, "args": command.args, "from": "app",
+                       "tty": command.allocate_tty}  # fmt: skip
     return found
 
 

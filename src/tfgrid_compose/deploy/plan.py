@@ -10,7 +10,6 @@ from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.grids.pricing import monthly_usd
 
-# A step whose result these depend on: when it runs anew, they do too.
 _SHOWN_VALUES = 40
 
 
@@ -108,6 +107,8 @@ def _change(key: str, before: str | None, now: str | None) -> str:
         "vm_cpu": "cores", "vm_mem": "memory", "vm_disk": "disk", "vm_node": "node", "pattern": "pattern", "source": "source",
         "environment": "environment", "manifest": "manifest", "machine": "machine", "playbook": "platform playbook",
     }  # fmt: skip
+    if key.endswith("_node"):
+        return f"node {before} -> {now}, a new machine: the data of the old one is lost"
     name = names.get(key, key)
     short = all(value is not None and len(value) <= _SHOWN_VALUES for value in (before, now))
     readable = short and key not in ("pattern", "source", "environment", "manifest", "playbook", "configuration", "size")

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from tfgrid_compose.deploy import resolve
@@ -60,8 +59,6 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
     deployment = resolve.find_deployment(store, app, options)
     pattern = _pattern(app, options, deployment)
     deployment = deployment or resolve.new_deployment(store, app, options, pattern.pattern.name)
-    # An id that only this process knows could never be found again after a crash.
-    deployment = store.save(deployment) if write and deployment.status == "new" else deployment
     grid = open_grid(deployment.network)
     if write:
         grid.prepare(lambda text: stream.emit(notice(text)))
@@ -85,6 +82,7 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
         yield context
     finally:
         context.close()
+        _forget_unused(store, deployment)
 
 
 def _pattern(app: App, options: UpOptions, deployment: Deployment | None) -> LoadedPattern:
@@ -136,8 +134,9 @@ def _missing_values(missing: list[Variable]) -> ManifestError:
 
 
 def _keep(context: Context) -> None:
-    """Commit the choices before anything is made of them."""
-    values = json.dumps(context.environment.values).encode()
+    """Commit the choices before anything is made of them: an id that is lost could never be found again."""
+    # Defaults are not remembered: a changed one in the manifest takes effect.
+    values = json.dumps(context.environment.given).encode()
     context.store.set_secret(context.deployment.id, "environment", values)
     context.remember(
         pattern=context.pattern.pattern.name, pattern_options=context.pattern_options,
@@ -155,9 +154,8 @@ def _service(app: App) -> str | None:
     return None
 
 
-def mark_new_failed(store: Store, deployment: Deployment) -> None:
-    """A deployment that never got as far as its first step is forgotten again."""
-    if deployment.status == "new":
-        store.forget(deployment.id)
-    else:
-        store.save(replace(deployment, status="failed"))
+def _forget_unused(store: Store, deployment: Deployment) -> None:
+    """A new deployment that never got as far as its first run, because the user said no, is forgotten."""
+    found = store.find(deployment.name, deployment.network)
+    if found and found.status == "new":
+        store.forget(found.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -171,11 +170,6 @@ def _try_login(target: Target) -> str:
         return error.strerror or str(error) or type(error).__name__
     done = subprocess.run(argv(target, "true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
     return "" if done.returncode == 0 else (done.stderr.decode(errors="replace").strip().splitlines() or ["login failed"])[-1]
-
-
-def quote(*words: str) -> str:
-    """A remote command line from words."""
-    return shlex.join(words)
 
 
 def replace_process(words: list[str]) -> None:

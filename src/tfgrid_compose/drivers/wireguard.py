@@ -121,10 +121,3 @@ def down(interface: str) -> None:
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)
-
-
-def last_handshake(interface: str) -> float | None:
-    """Unix seconds of the last handshake, None when there was none."""
-    done = run(as_root(["wg", "show", interface, "latest-handshakes"]), check=False)
-    times = [int(line.split()[-1]) for line in done.stdout.splitlines() if line.split()[-1:] and line.split()[-1].isdigit()]
-    return float(max(times)) if times and max(times) > 0 else None

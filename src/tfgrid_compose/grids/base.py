@@ -69,7 +69,7 @@ class Grid(Protocol):
         """Live contracts whose workload names carry the deployment's id."""
 
     def alive(self, contracts: Sequence[int]) -> bool:
-        """Whether all these contracts exist and what they hold runs."""
+        """Whether all these contracts exist; what they hold runs once the grid is prepared."""
 
     def cancel(self, contracts: Sequence[int]) -> None:
         """Cancel contracts; those that are gone are no error."""

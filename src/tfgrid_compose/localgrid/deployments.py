@@ -119,6 +119,7 @@ def update(engine: Engine, twin: int, id: int, config: DeploymentConfig) -> Cont
         raise GridError("currently, it's not possible to increase the number of reserved public ips in a deployment")
     if contract.hash == config.digest():
         return contract
+    _check_shrinking(engine, contract, config)
     needed = _resources(config)
     with engine.lock():
         _check_capacity(engine, config.node, needed, contract.resources)
@@ -159,6 +160,17 @@ def _check(engine: Engine, config: DeploymentConfig) -> None:
                 raise GridError(f"invalid deployment: vm {vm.name} mount {name}: disk or qsfs with this name was not found")
         if len(vm.name) > 36:
             raise GridError(f"invalid deployment: vm {vm.name}: name cannot exceed 36 characters")
+
+
+def _check_shrinking(engine: Engine, contract: Contract, config: DeploymentConfig) -> None:
+    before = {f"rootfs of {spec.hostname}": spec.rootfs for spec in engine.machine_specs(contract)}
+    before |= {f"disk {name}": size * 1024 for name, size in contract.spec.get("disks", [])}
+    after = {f"rootfs of {vm.name}": vm.rootfs for vm in config.vms} | {
+        f"disk {name}": size * 1024 for name, size in config.disks
+    }
+    for what, size in after.items():
+        if size < before.get(what, 0):
+            raise GridError(f"{what} can't shrink from {before[what]} MB to {size} MB", code="disk-shrinks")
 
 
 def _check_capacity(engine: Engine, node: int, needed: Resources, held: Resources | None = None) -> None:

@@ -60,7 +60,7 @@ class Engine:
             self._ensure_base()
             if not fabric.is_up(self.instance):
                 self.progress("starting the local grid")
-                fabric.up(self.instance, self.ledger)
+                fabric.up(self.instance)
             for network in self.ledger.networks():
                 if not kernel.namespaces(router.namespace(self.instance, network)):
                     router.up(self.instance, network)
@@ -90,8 +90,8 @@ class Engine:
             in_parallel([machine.stop for machine in self.machines()])
             for network in self.ledger.networks():
                 router.down(self.instance, network)
-            fabric.down(self.instance, self.ledger)
             self._sweep()
+            fabric.down(self.instance)
 
     def _sweep(self) -> None:
         """Remove what a crash left that the ledger does not name."""
@@ -100,7 +100,7 @@ class Engine:
             for folder in self.instance.machines.iterdir():
                 if folder.name not in known:
                     Machine(self.instance, _orphan_spec(folder.name)).remove()
-        for name in kernel.namespaces(f"{self.instance.prefix}-"):
+        for name in kernel.namespaces(f"{self.instance.prefix}-") - {self.instance.grid_ns}:
             kernel.ip_remove("netns", "del", name)
 
     def reset(self) -> None:

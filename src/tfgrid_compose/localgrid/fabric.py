@@ -11,7 +11,6 @@ from tfgrid_compose.drivers.process import run
 from tfgrid_compose.localgrid import kernel
 from tfgrid_compose.localgrid.catalog import NODES, node_public_host
 from tfgrid_compose.localgrid.instance import Instance
-from tfgrid_compose.localgrid.ledger import Ledger
 
 ROUTERS = "198.18.0.0/16"
 ROUTERS_GATEWAY = "198.18.0.1"
@@ -30,10 +29,9 @@ def is_up(instance: Instance) -> bool:
     return bool(kernel.namespaces(instance.grid_ns)) and instance.uplink in kernel.links()
 
 
-def up(instance: Instance, ledger: Ledger) -> None:
+def up(instance: Instance) -> None:
     """Make the fabric; every part that exists already is left as it is."""
-    if ledger.fact("ip_forward") is None:
-        ledger.set_fact("ip_forward", kernel.read_sysctl(_FORWARD))
+    _note_forwarding(instance)
     ns = instance.grid_ns
     kernel.make_namespace(ns, ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
     _uplink(instance)
@@ -105,10 +103,16 @@ def _host_rules(instance: Instance) -> str:
     return f"""
 table ip {table} {{
   chain post {{ type nat hook postrouting priority srcnat; policy accept; }}
+  chain forward {{ type filter hook forward priority filter; policy accept; }}
 }}
 flush chain ip {table} post
+flush chain ip {table} forward
 table ip {table} {{
   chain post {{ ip saddr {ranges} oifname != "{link}" masquerade; }}
+  chain forward {{
+    oifname "{link}" ct state established,related accept
+    oifname "{link}" drop
+  }}
 }}
 """
 
@@ -153,13 +157,25 @@ def unroute_mycelium(instance: Instance, subnet: str) -> None:
     kernel.ip("-6", "route", "del", subnet, "dev", instance.uplink, check=False)
 
 
-def down(instance: Instance, ledger: Ledger) -> None:
+def down(instance: Instance) -> None:
     """Remove the fabric and give the host its old settings back."""
     run(["nft", "delete", "table", "ip", instance.nft_table], check=False)
     _close_foreign_firewall(instance)
     kernel.ip_remove("link", "del", instance.uplink)
     kernel.ip_remove("netns", "del", instance.grid_ns)
-    before = ledger.fact("ip_forward")
-    if before in ("0", "1"):
-        kernel.write_sysctl(_FORWARD, before)
-    ledger.set_fact("ip_forward", None)
+    _restore_forwarding(instance)
+
+
+def _note_forwarding(instance: Instance) -> None:
+    """The first grid on this host writes down what forwarding was before any of them."""
+    note = instance.home.parent / "ip_forward"
+    if not note.exists():
+        note.write_text(kernel.read_sysctl(_FORWARD))
+
+
+def _restore_forwarding(instance: Instance) -> None:
+    """The last grid on this host gives it back."""
+    note = instance.home.parent / "ip_forward"
+    if note.exists() and not kernel.namespaces("tg0-") and not kernel.namespaces("tg1-"):
+        kernel.write_sysctl(_FORWARD, note.read_text().strip() or "0")
+        note.unlink()

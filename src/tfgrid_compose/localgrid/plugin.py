@@ -10,7 +10,6 @@ from tfgrid_compose.localgrid import deployments, networks
 from tfgrid_compose.localgrid.catalog import FARMS, NODES, node_public_host
 from tfgrid_compose.localgrid.engine import Engine
 from tfgrid_compose.localgrid.ledger import Contract
-from tfgrid_compose.localgrid.machine import Machine
 
 # Play money needs no secret; a fixed phrase gives every run the same account.
 PLAY_MNEMONIC = "local grid account of this computer"
@@ -59,13 +58,9 @@ class LocalGrid:
             return [_info(contract) for contract in engine.ledger.contracts() if deployment in str(contract.data.get("name"))]
 
     def alive(self, contracts: Sequence[int]) -> bool:
-        """Whether all contracts exist and every machine of theirs runs."""
+        """Whether all contracts exist: `prepare` starts every machine that has one."""
         with Engine() as engine:
-            found = [deployments.live(engine, id) for id in contracts]
-            if any(contract is None for contract in found) or not engine.is_up():
-                return False
-            specs = [spec for contract in found if contract for spec in engine.machine_specs(contract)]
-            return all(Machine(engine.instance, spec).state() == "running" for spec in specs)
+            return all(deployments.live(engine, id) for id in contracts)
 
     def cancel(self, contracts: Sequence[int]) -> None:
         """Cancel contracts as the chain would: machines and networks go with them."""

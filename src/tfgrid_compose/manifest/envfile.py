@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -19,10 +19,11 @@ from tfgrid_compose.manifest.model import Variable
 
 @dataclass(frozen=True)
 class Environment:
-    """Resolved values; `secrets` are the names whose values are never shown."""
+    """Resolved values; `secrets` are never shown, `given` are those that somebody gave: all but defaults."""
 
     values: dict[str, str]
     secrets: frozenset[str]
+    given: dict[str, str] = field(default_factory=dict)
 
 
 def read_file(path: Path) -> dict[str, str]:
@@ -59,33 +60,28 @@ def resolve(
     """Values by precedence: overrides, file, this process, the last deployment, the default.
 
     Returns the environment and the required variables that have no value. Raises `ManifestError`
-    for an override that the manifest does not know and a value outside the options.
+    for a value outside the options.
     """
     declared = {variable.name: variable for variable in app.manifest.environment}
-    unknown = [name for name in overrides if name not in declared]
-    if unknown:
-        raise ManifestError(
-            f"the app has no variable {unknown[0]}",
-            why=f"its manifest declares {', '.join(declared) or 'none'}",
-            fix=nearest(unknown[0], declared) or "add it under `environment`",
-            code="variable-unknown",
-        )
     from_file = read_file(file) if file else {}
-    values = dict(from_file)
-    missing: list[Variable] = []
-    for name, variable in declared.items():
+    given: dict[str, str] = {}
+    for name in declared:
         sources = (overrides, from_file, process, remembered)
-        value = next((source[name] for source in sources if source.get(name) not in (None, "")), variable.default)
-        if value is None:
-            if variable.required and _applies(variable, values):
-                missing.append(variable)
-            continue
-        _check_option(variable, value)
-        values[name] = value
+        value = next((source[name] for source in sources if source.get(name) not in (None, "")), None)
+        if value is not None:
+            given[name] = value
+    defaults = {name: variable.default for name, variable in declared.items() if variable.default is not None}
+    values = {**defaults, **from_file, **given}
+    for name, variable in declared.items():
+        if name in values:
+            _check_option(variable, values[name])
+    missing = [
+        variable for name, variable in declared.items() if variable.required and name not in values and _applies(variable, values)
+    ]
     secret = {name for name, variable in declared.items() if variable.secret}
     # What a private file holds and the manifest does not explain is treated as a secret.
     secret |= {name for name in from_file if name not in declared}
-    return Environment(values, frozenset(secret & set(values))), missing
+    return Environment(values, frozenset(secret & set(values)), given), missing
 
 
 def _applies(variable: Variable, values: Mapping[str, str]) -> bool:

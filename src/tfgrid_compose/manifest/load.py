@@ -262,7 +262,8 @@ def _file_hint(folder: Path, name: str) -> str:
 
 def _check_script(path: Path, name: str) -> Iterator[Problem]:
     try:
-        first = path.open("rb").readline(200)
+        with path.open("rb") as file:
+            first = file.readline(200)
     except OSError as error:
         yield Problem(ERROR, name, 1, f"can't be read: {error.strerror}")
         return

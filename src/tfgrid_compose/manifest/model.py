@@ -219,7 +219,7 @@ class Command(Model):
 
 
 class DataDisk(Model):
-    """A disk of its own for data: it outlives redeployments of the machine's root."""
+    """A disk of its own for data: it stays when the app is deployed again, and goes with the machine."""
 
     name: str = Field("data", pattern=r"^[a-z][a-z0-9_]{0,35}$", description="Name of the disk.")
     size: Disk = Field(description="Size in GB.")

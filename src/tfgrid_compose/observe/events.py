@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tfgrid_compose.observe.redact import Redactor
+from tfgrid_compose.observe.redact import PROCESS, Redactor
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Stream:
     """Passes every event, redacted, to all subscribers."""
 
     def __init__(self, redactor: Redactor | None = None) -> None:
-        self.redactor = redactor or Redactor()
+        self.redactor = redactor or PROCESS
         self._sinks: list[Sink] = []
 
     def subscribe(self, sink: Sink) -> None:

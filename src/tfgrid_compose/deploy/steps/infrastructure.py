@@ -30,7 +30,8 @@ class Infrastructure(Step):
         parts = []
         for role, size in context.sizes.items():
             for node in context.nodes[role]:
-                parts.append(f"{role} on node {node}: {size.cpu} cores, {size.memory} MB memory, {size.disk} GB disk")
+                cores = f"{size.cpu} core{'s' if size.cpu > 1 else ''}"
+                parts.append(f"{role} on node {node}: {cores}, {size.memory} MB memory, {size.disk} GB disk")
         parts += [f"disk {disk.name} of {disk.size} GB at {disk.mount}" for disk in context.app.manifest.disks]
         return "; ".join(parts)
 

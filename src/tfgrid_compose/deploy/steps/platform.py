@@ -26,11 +26,8 @@ class Platform(Step):
     def inputs(self, context: Context) -> dict[str, str]:
         """Playbook, variables, machines."""
         machines = {machine["name"]: str(machine["contract"]) for machine in context.machines()} or {"machines": UNKNOWN}
-        return {
-            "playbook": context.pattern.platform_digest,
-            "variables": json.dumps(variables(context), sort_keys=True),
-            **machines,
-        }
+        values = {name: json.dumps(value, sort_keys=True) for name, value in variables(context).items()}
+        return {"playbook": context.pattern.platform_digest, **values, **machines}
 
     def apply(self, context: Context) -> str:
         """Run the playbook on all machines at once."""
@@ -44,7 +41,6 @@ def variables(context: Context) -> dict[str, Any]:
     return {
         "app_name": app,
         "app_user": user_name(app),
-        "app_version": context.app.manifest.version,
         "deployment_id": context.deployment.id,
         "ports": [port.model_dump() for port in context.app.manifest.resources.ports if port.number != 22],
         "timezone": "Etc/UTC",
@@ -65,7 +61,11 @@ def hosts(context: Context) -> list[ansible.Host]:
         role = context.pattern.pattern.roles[machine["role"]]
         addresses = {key: machine.get(key, "") for key in
                      ("private_ip", "wireguard_ip", "mycelium_ip", "ipv4_address", "ipv6_address")}  # fmt: skip
-        aliases = {"wireguard_address": machine.get("wireguard_ip", ""), "mycelium_address": machine.get("mycelium_ip", "")}
+        aliases = {
+            "address": machine.get("address", ""),
+            "wireguard_address": machine.get("wireguard_ip", ""),
+            "mycelium_address": machine.get("mycelium_ip", ""),
+        }
         groups = tuple(dict.fromkeys([machine["role"], *role.groups]))
         found.append(
             ansible.Host(machine["name"], target_of(context.store, context.deployment, machine), groups, {**addresses, **aliases})
