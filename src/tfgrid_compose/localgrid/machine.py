@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tfgrid_compose.localgrid import kernel
 from tfgrid_compose.localgrid.instance import Instance
 
 _PERIOD = 100_000
+_RELEASE = 15.0
 
 
 @dataclass(frozen=True)
@@ -212,8 +214,9 @@ class Machine:
         if self.state() == "running":
             run(["lxc-stop", "-P", str(self._instance.machines), "-n", self.spec.id, "-k"], check=False, timeout=60)
         for mount in [self.rootfs, *(self.folder / "disks" / disk.name for disk in self.spec.disks), self.folder / "store"]:
-            if mount.is_mount() and not run(["umount", str(mount)], check=False).ok:
-                run(["umount", "-l", str(mount)], check=False)
+            _unmount(mount)
+        for image, _ in self._images():
+            _wait_for_release(image)
         for index, link in enumerate(self.spec.links):
             if kernel.namespaces(link.peer_ns):
                 kernel.ip_remove("link", "del", f"m{self.spec.id}.{index}", ns=link.peer_ns)
@@ -285,6 +288,35 @@ def _mount_image(image: Path, target: Path, size_mib: int) -> None:
     target.mkdir(parents=True, exist_ok=True)
     if not target.is_mount():
         run(["mount", "-o", "loop", str(image), str(target)])
+
+
+def _unmount(target: Path) -> None:
+    """Unmount; the last processes of a machine that was just stopped may hold it for a moment."""
+    deadline = time.monotonic() + _RELEASE
+    while target.is_mount():
+        if run(["umount", str(target)], check=False).ok:
+            return
+        if time.monotonic() > deadline:
+            run(["umount", "-l", str(target)], check=False)
+            return
+        time.sleep(0.05)
+
+
+def _wait_for_release(image: Path) -> None:
+    """Wait until the kernel has written an image back: touched before, its file system would be damaged.
+
+    Raises `GridError` when it stays in use.
+    """
+    deadline = time.monotonic() + _RELEASE
+    while image.exists() and run(["losetup", "-j", str(image)], check=False).stdout.strip():
+        if time.monotonic() > deadline:
+            raise GridError(
+                f"the disk {image} is still in use",
+                why="a process on this computer holds it",
+                fix=f"find it with `fuser -vm {image.parent}`, then run the command again",
+                code="localgrid-disk-busy",
+            )
+        time.sleep(0.05)
 
 
 def _extend(image: Path, size_mib: int) -> bool:
