@@ -20,7 +20,7 @@ from tfgrid_compose.localgrid import fabric, kernel, rootfs, router
 from tfgrid_compose.localgrid.catalog import GIB, NODES
 from tfgrid_compose.localgrid.instance import Instance, current
 from tfgrid_compose.localgrid.ledger import Contract, Ledger, Resources, node_total
-from tfgrid_compose.localgrid.machine import Machine, MachineSpec
+from tfgrid_compose.localgrid.machine import Machine, MachineSpec, wait_for_release
 
 PROGRAMS = ("lxc-start", "mmdebstrap", "ip", "nft", "wg", "mkfs.ext4", "ssh-keygen")
 
@@ -92,6 +92,8 @@ class Engine:
                 router.down(self.instance, network)
             self._sweep()
             fabric.down(self.instance)
+            for image in self.instance.machines.glob("*/*.img"):
+                wait_for_release(image)
 
     def _sweep(self) -> None:
         """Remove what a crash left that the ledger does not name."""

@@ -21,6 +21,7 @@ from tfgrid_compose.localgrid.instance import Instance
 
 _PERIOD = 100_000
 _RELEASE = 15.0
+_WRITE_BACK = 180.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,9 @@ class Machine:
             kernel.ip("link", "set", peer, *master, "up", ns=link.peer_ns)
             for address in link.peer_addresses:
                 kernel.ip_ensure("addr", "add", address, "dev", peer, "nodad", ns=link.peer_ns)
+            for address in link.addresses:
+                # The address may have belonged to an earlier machine, with another card.
+                kernel.ip("neigh", "flush", "to", address.split("/")[0], ns=link.peer_ns, check=False)
             for route in link.peer_routes:
                 kernel.ip("-6" if ":" in route[0] else "-4", "route", "replace", *route, "dev", peer, ns=link.peer_ns)
             kernel.ip("link", "set", link.name, "up", ns=ns)
@@ -215,8 +219,6 @@ class Machine:
             run(["lxc-stop", "-P", str(self._instance.machines), "-n", self.spec.id, "-k"], check=False, timeout=60)
         for mount in [self.rootfs, *(self.folder / "disks" / disk.name for disk in self.spec.disks), self.folder / "store"]:
             _unmount(mount)
-        for image, _ in self._images():
-            _wait_for_release(image)
         for index, link in enumerate(self.spec.links):
             if kernel.namespaces(link.peer_ns):
                 kernel.ip_remove("link", "del", f"m{self.spec.id}.{index}", ns=link.peer_ns)
@@ -248,6 +250,7 @@ class Machine:
         if not all(_grow_mounted(image) for image, _ in growing):
             self.stop()
             for image, _ in growing:
+                wait_for_release(image)
                 run(["e2fsck", "-fp", str(image)], check=False, timeout=600)
                 run(["resize2fs", str(image)], timeout=600)
             self.start()
@@ -287,6 +290,7 @@ def _mount_image(image: Path, target: Path, size_mib: int) -> None:
         partial.rename(image)
     target.mkdir(parents=True, exist_ok=True)
     if not target.is_mount():
+        wait_for_release(image)
         run(["mount", "-o", "loop", str(image), str(target)])
 
 
@@ -302,12 +306,13 @@ def _unmount(target: Path) -> None:
         time.sleep(0.05)
 
 
-def _wait_for_release(image: Path) -> None:
+def wait_for_release(image: Path) -> None:
     """Wait until the kernel has written an image back: touched before, its file system would be damaged.
 
-    Raises `GridError` when it stays in use.
+    The last reference to a mount goes with the machine's last process, and writing back takes its
+    time on a busy disk. Raises `GridError` when it stays in use.
     """
-    deadline = time.monotonic() + _RELEASE
+    deadline = time.monotonic() + _WRITE_BACK
     while image.exists() and run(["losetup", "-j", str(image)], check=False).stdout.strip():
         if time.monotonic() > deadline:
             raise GridError(

@@ -53,6 +53,8 @@ def up(instance: Instance, network: dict[str, Any]) -> None:
     kernel.ip("link", "set", f"n{number}", "master", "nrs", "up", ns=instance.grid_ns)
     kernel.ip_ensure("addr", "add", f"{fabric.router_address(number)}/16", "dev", "wan0", ns=ns)
     kernel.ip("link", "set", "wan0", "up", ns=ns)
+    # Numbers are used again, and with them addresses: an old neighbour entry would cost seconds.
+    kernel.ip("neigh", "flush", "to", fabric.router_address(number), ns=instance.grid_ns, check=False)
     kernel.ip_ensure("route", "add", "default", "via", fabric.ROUTERS_GATEWAY, ns=ns)
     _bridges(ns, network["subnets"])
     kernel.nft(_RULES, ns=ns)
