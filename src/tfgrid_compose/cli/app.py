@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.errors import ManifestError, PatternError
 
 
 @click.command(epilog="Example:  tfgrid-compose init my-app && tfgrid-compose up my-app")
@@ -40,7 +40,7 @@ def validate(obj: dict[str, Any], app: Path, strict: bool, as_json: bool) -> Non
     try:
         found = load_app(app, file=obj["file"], strict=strict)
         load_pattern(found.manifest.pattern_name)
-    except ManifestError as error:
+    except (ManifestError, PatternError) as error:
         if not as_json:
             raise
         click.echo(json.dumps({"valid": False, "error": error.to_dict()}))

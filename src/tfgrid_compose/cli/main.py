@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from tfgrid_compose import __version__
-from tfgrid_compose.errors import TfgridError
+from tfgrid_compose.errors import TfgridError, UsageError
 
 # name: (module, attribute, one line of help). Help and completion load none of the modules.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -54,6 +56,11 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names from the table, so that pressing Tab imports nothing."""
+        found = [CompletionItem(name, help=text) for name, (_, _, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found if not incomplete.startswith("-") else super().shell_complete(ctx, incomplete)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """A name that is no command of ours may be one of the app."""
         name = args[0]
@@ -76,20 +83,29 @@ def cli(ctx: click.Context, file: str | None) -> None:
     ctx.obj = {"file": file}
 
 
+def _stop_on(signal_number: int, frame: object) -> None:
+    """A terminal that closes and a polite kill are Ctrl-C: the step in flight is ended, the run recorded."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line and exit."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop_on)
     try:
         code = cli.main(standalone_mode=False, prog_name="tfgrid-compose")
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         sys.exit(_print_text("Stopped.", 130))
     except click.ClickException as error:
+        if "--json" in sys.argv:
+            sys.exit(_print_error(UsageError(error.format_message(), fix="tfgrid-compose --help")))
         error.show()
         sys.exit(2)
     except TfgridError as error:
         sys.exit(_print_error(error))
     except KeyboardInterrupt:
-        sys.exit(_print_text("Stopped.", 130))
+        sys.exit(_print_text("Stopped. Running the same command again goes on from here.", 130))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -189,6 +189,8 @@ def _split(store: Store, words: tuple[str, ...], split: int | None) -> tuple[Dep
             return _find(store, words[0]), words[1:]
         except TfgridError:
             pass
+    if len(words) == 1 and any(words[0] in (item.name, item.id) for item in store.deployments()):
+        return _find(store, words[0]), ()
     return _find(store, None), words
 
 
@@ -247,10 +249,17 @@ def run_command(app_command: bool, name: str | None, words: tuple[str, ...]) -> 
             for known, item in operate.commands(deployment).items():
                 click.echo(f"{known:<16}{item['description']}")
             return
-        line = operate.app_command(deployment, name, arguments)
+        line = operate.app_command(deployment, name, arguments, builtin_names())
         tty = operate.commands(deployment)[name]["tty"] and sys.stdin.isatty() and sys.stdout.isatty()
         argv = operate.shell_argv(store, deployment, line, tty=tty)
     ssh.replace_process(argv)
+
+
+def builtin_names() -> list[str]:
+    """Names of our own commands."""
+    from tfgrid_compose.cli.main import COMMANDS
+
+    return list(COMMANDS)
 
 
 def _target_of(store: Store, name: str | None, words: tuple[str, ...], guessed: bool) -> tuple[Deployment, tuple[str, ...]]:
@@ -263,11 +272,10 @@ def _target_of(store: Store, name: str | None, words: tuple[str, ...], guessed: 
         return _find(store, None), words
     except TfgridError as error:
         if guessed:
-            from tfgrid_compose.cli.main import COMMANDS
             from tfgrid_compose.manifest.load import nearest
 
             raise UsageError(
                 f"there is no command `{name}`", why="tfgrid-compose has none, and no deployed app here brings it",
-                fix=nearest(str(name), COMMANDS) or "tfgrid-compose --help", code="command-unknown",
+                fix=nearest(str(name), builtin_names()) or "tfgrid-compose --help", code="command-unknown",
             ) from error  # fmt: skip
         raise

@@ -91,10 +91,9 @@ class Terminal:
         )
         frame = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(time.monotonic() * 8) % 10]
         total = seconds_text(time.monotonic() - self._started)
-        what = f" · {self._doing[:60]}" if self._doing else ""
-        return Text(
-            f"{frame} {self._step} {seconds_text(elapsed)}{what} · {total} so far, about {seconds_text(left)} left", style="cyan"
-        )
+        times = f"{seconds_text(elapsed)} · {total} so far, about {seconds_text(left)} left"
+        line = f"{frame} {self._step} {times}{f' · {self._doing}' if self._doing else ''}"
+        return Text(line, style="cyan", no_wrap=True, overflow="ellipsis")
 
     def _progress(self, event: StepProgress) -> None:
         self._doing = event.text.strip()

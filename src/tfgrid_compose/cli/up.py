@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -76,6 +77,12 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], wait: fl
                 f"--var {item.split('=')[0]} has no value", why="it is written NAME=VALUE", fix="--var GREETING=hello"
             )
         pairs[name] = value
+    chosen = given.get("name")
+    if chosen is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", chosen):
+        raise UsageError(
+            f"{chosen!r} is no name for a deployment", why="it takes letters, digits, `.`, `_` and `-`, at most 63",
+            fix="--name my-app", code="name-invalid",
+        )  # fmt: skip
     return UpOptions(target=Path(app), variables=pairs, file=file, wait=wait, **given)
 
 
@@ -84,7 +91,9 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], wait: fl
 @click.option("--plan", "--dry-run", "only_plan", is_flag=True, help="Show the plan and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask before changing anything.")
 @click.option("--verbose", is_flag=True, help="Stream everything that programs and hooks print.")
-@click.option("--wait", type=float, default=0, metavar="SECONDS", help="Wait for another run on this deployment to end.")
+@click.option(
+    "--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Wait for another run on this deployment to end."
+)
 @click.pass_obj
 def up(
     obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, only_plan: bool, yes: bool, verbose: bool,

@@ -32,7 +32,7 @@ def find(store: Store, target: str | None, folder: Path | None = None) -> Deploy
     if named:
         return _only(named, target)
     path = Path(target)
-    if path.exists():
+    if _exists(path):
         resolved = path.resolve()
         mine = [item for item in everything if Path(item.app_dir) in (resolved, resolved.parent)]
         if mine:
@@ -49,6 +49,13 @@ def find(store: Store, target: str | None, folder: Path | None = None) -> Deploy
         fix=nearest(target, [item.name for item in everything]) or "tfgrid-compose ps",
         code="deployment-not-found",
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False  # Longer than any file name, or with a NUL in it.
 
 
 def _only(found: list[Deployment], target: str) -> Deployment:

@@ -155,6 +155,8 @@ def _price(deployment: Deployment) -> float | None:
 
 def hook_log(store: Store, deployment: Deployment, hook: str) -> Path:
     """The newest log of a step. Raises `NotFoundError` that lists what there is."""
+    if "/" in hook or hook.startswith("."):
+        raise UsageError(f"`{hook}` is no name of a step", why="it holds a path", fix="tfgrid-compose logs --hook setup")
     folder = deployment_folder(deployment) / "logs"
     runs = sorted(folder.glob("run-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
     for run in runs:
@@ -217,14 +219,17 @@ def commands(deployment: Deployment) -> dict[str, dict[str, Any]]:
     return found
 
 
-def app_command(deployment: Deployment, name: str, arguments: Sequence[str]) -> str:
-    """The remote command line of an app's or pattern's command. Raises `UsageError`."""
+def app_command(deployment: Deployment, name: str, arguments: Sequence[str], builtin: Sequence[str] = ()) -> str:
+    """The remote command line of an app's or pattern's command.
+
+    Raises `UsageError` for a name that is none, with the nearest of them and of our own (`builtin`).
+    """
     known = commands(deployment)
     if name not in known:
         raise UsageError(
             f"there is no command `{name}`",
             why=f"{deployment.name} brings {', '.join(known)}" if known else f"{deployment.name} brings none",
-            fix=nearest(name, known) or "tfgrid-compose --help",
+            fix=nearest(name, [*known, *builtin]) or "tfgrid-compose --help",
             code="command-unknown",
         )
     script = known[name]["script"]

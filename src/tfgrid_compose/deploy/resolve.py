@@ -76,7 +76,7 @@ def overrides_of(options: UpOptions, remembered: Mapping[str, Any]) -> dict[str,
             f"there is no size `{options.size}`", why=f"sizes are {', '.join(NAMED_SIZES)}",
             fix=nearest(options.size, NAMED_SIZES) or "choose one of them",
         )  # fmt: skip
-    base = {} if options.size else dict(remembered)
+    base = {key: value for key, value in remembered.items() if key == "node" or not options.size}
     given = {"size": options.size, "cpu": options.cpu, "memory": options.memory, "disk": options.disk, "node": options.node}
     return {**base, **{key: value for key, value in given.items() if value is not None}}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.drivers import ssh
+from tfgrid_compose.drivers.process import die_with_parent
 from tfgrid_compose.errors import EnvironmentError_, PlatformError
 from tfgrid_compose.state import paths
 
@@ -44,7 +46,7 @@ def inventory(hosts: Sequence[Host]) -> dict[str, Any]:
     entries: dict[str, Any] = {}
     for host in hosts:
         target = host.target
-        arguments = " ".join(word if " " not in word else f'"{word}"' for word in ssh.options(target))
+        arguments = shlex.join(ssh.options(target))
         entries[host.name] = {
             "ansible_host": target.address, "ansible_user": target.user, "ansible_port": target.port,
             "ansible_ssh_private_key_file": str(target.key), "ansible_ssh_common_args": arguments,
@@ -120,7 +122,7 @@ def run(
     with paths.private_log(log) as output:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, pass_fds=[writer],
-            cwd=playbook.parent, start_new_session=True, umask=0o077,
+            cwd=playbook.parent, start_new_session=True, umask=0o077, preexec_fn=die_with_parent,
         )  # fmt: skip
         os.close(writer)
         thread = threading.Thread(target=events.read, args=(reader,), daemon=True)
@@ -128,7 +130,7 @@ def run(
         tail = _copy(process, output, redact)
         thread.join(timeout=10)
     if process.returncode != 0:
-        raise events.error(playbook, process.returncode, tail, str(log))
+        raise events.error(playbook, process.returncode, tail, str(log), redact)
     return Outcome(tuple(events.changed), events.tasks)
 
 
@@ -178,7 +180,7 @@ class _Events:
             if event["status"] in ("failed", "unreachable"):
                 self._failures.append(event)
 
-    def error(self, playbook: Path, code: int, tail: list[str], log: str) -> PlatformError:
+    def error(self, playbook: Path, code: int, tail: list[str], log: str, redact: Callable[[str], str]) -> PlatformError:
         """The error for a failed run."""
         if not self._failures:
             return PlatformError(f"Ansible exited with {code} on {playbook.name}", why=(tail or ["it printed nothing"])[-1],
@@ -187,8 +189,8 @@ class _Events:
         unreachable = first["status"] == "unreachable"
         return PlatformError(
             f"Ansible {'lost' if unreachable else 'failed on'} {first['host']} in task «{first['name']}»",
-            why=first["message"] or (first["lines"] or ["the task gave no message"])[-1],
-            details=first["lines"],
+            why=redact(first["message"] or (first["lines"] or ["the task gave no message"])[-1]),
+            details=[redact(line) for line in first["lines"]],
             fix="run `tfgrid-compose up` again; finished tasks are not repeated" if unreachable else "",
             log=log,
         )

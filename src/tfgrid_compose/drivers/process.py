@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tfgrid_compose.errors import EnvironmentError_, TfgridError
+
+_PR_SET_PDEATHSIG = 1
+# Looked up before any fork: a child between fork and exec must not load anything.
+_PRCTL = ctypes.CDLL(None).prctl
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,13 @@ def run(
             cwd=cwd,
         )
     except FileNotFoundError as error:
+        if cwd is not None and not os.path.isdir(cwd):
+            raise EnvironmentError_(
+                f"there is no folder {cwd}",
+                why=f"`{argv[0]}` was to run there",
+                fix="run the command again",
+                code="folder-missing",
+            ) from error
         raise missing_program(argv[0]) from error
     except subprocess.TimeoutExpired as error:
         raise EnvironmentError_(
@@ -83,6 +96,15 @@ def run(
     if check and not finished.ok:
         raise CommandError(finished)
     return finished
+
+
+def die_with_parent() -> None:
+    """For `preexec_fn`: the kernel stops this child when the process that started it dies, however it dies.
+
+    Without it a killed run leaves Terraform or Ansible working on machines that nobody watches.
+    SIGINT lets Terraform save its state. Linux only (prctl(2), PR_SET_PDEATHSIG).
+    """
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def missing_program(name: str) -> EnvironmentError_:

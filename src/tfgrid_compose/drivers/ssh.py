@@ -34,7 +34,7 @@ class Target:
     @property
     def control_path(self) -> Path:
         """Socket of the shared connection; short, because a socket's path is limited to 108 bytes."""
-        digest = hashlib.sha256(f"{self.alias} {self.address} {self.key}".encode()).hexdigest()[:12]
+        digest = hashlib.sha256(f"{self.alias} {self.user}@{self.address}:{self.port} {self.key}".encode()).hexdigest()[:12]
         return paths.runtime_dir() / "ssh" / digest
 
 
@@ -50,8 +50,14 @@ def options(target: Target, *, share: bool = True) -> list[str]:
         found |= {"ControlMaster": "auto", "ControlPath": str(target.control_path), "ControlPersist": "60"}
     words = ["-F", "none"]
     for key, value in found.items():
-        words += ["-o", f"{key}={value}"]
+        words += ["-o", f"{key}={_value(value)}"]
     return [*words, *target.extra]
+
+
+def _value(text: str) -> str:
+    """A value as ssh's configuration reads it: quoted where it has spaces, `%` doubled."""
+    doubled = text.replace("%", "%%")
+    return f'"{doubled}"' if " " in doubled else doubled
 
 
 def argv(target: Target, command: str | None = None, *, tty: bool = False, share: bool = True) -> list[str]:
@@ -155,7 +161,7 @@ def wait_for_login(targets: Sequence[Target], deadline: float, waiting: Callable
     raise ReachError(
         f"the machine does not answer on {', '.join(target.address for target in targets)}",
         why="; ".join(f"{target.address}: {why}" for target, why in last.items()),
-        fix="tfgrid-compose status shows machine and tunnel; `tfgrid-compose up` goes on from here",
+        fix="tfgrid-compose status shows machine and tunnel; `tfgrid-compose up` tries again, `down` removes the machine",
     )
 
 
@@ -168,7 +174,10 @@ def _try_login(target: Target) -> str:
                 return "something else than ssh answers"
     except OSError as error:
         return error.strerror or str(error) or type(error).__name__
-    done = subprocess.run(argv(target, "true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    try:
+        done = subprocess.run(argv(target, "true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        return "ssh answers, but a login does not end"
     return "" if done.returncode == 0 else (done.stderr.decode(errors="replace").strip().splitlines() or ["login failed"])[-1]
 
 

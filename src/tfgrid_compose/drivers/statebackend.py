@@ -29,6 +29,7 @@ class _Server(ThreadingHTTPServer):
         self.authorization = "Basic " + base64.b64encode(f"tfgrid:{password}".encode()).decode()
         self.guard = threading.Lock()
         self.holder: bytes | None = None
+        self.failure: Exception | None = None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -46,10 +47,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if not hmac.compare_digest(self.headers.get("Authorization", ""), self.server.authorization):
+        if not hmac.compare_digest(self.headers.get("Authorization", "").encode(), self.server.authorization.encode()):
             return self._answer(401)
         with self.server.guard:
-            code, reply = self._act(body)
+            try:
+                code, reply = self._act(body)
+            except Exception as error:  # The store's failure is raised where the store is, not printed here.
+                self.server.failure = error
+                code, reply = 500, str(error).encode()
         self._answer(code, reply)
 
     def _act(self, body: bytes) -> tuple[int, bytes]:
@@ -89,3 +94,6 @@ def serve(load: Load, save: Save) -> Iterator[dict[str, str]]:
         server.shutdown()
         server.server_close()
         thread.join()
+        if server.failure is not None:
+            # Why the state could not be kept explains more than Terraform's own words about it.
+            raise server.failure

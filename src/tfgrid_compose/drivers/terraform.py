@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.drivers import terraform_shim
+from tfgrid_compose.drivers.process import die_with_parent
 from tfgrid_compose.errors import EnvironmentError_, InfrastructureError
 from tfgrid_compose.state import paths
 
@@ -116,6 +117,7 @@ class Terraform:
         process = subprocess.Popen(
             [*self.argv, *arguments], cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, umask=0o077,
+            preexec_fn=die_with_parent,
         )  # fmt: skip
         with _stopping(process), self._open_log() as write:
             assert process.stdout is not None
@@ -191,5 +193,7 @@ class _Reader:
             if found.get("severity") == "error" and text not in self.errors:
                 self.errors.append(text)
         kind = message.get("type", "")
+        if kind in ("outputs", "version"):
+            return
         # Addresses and timings of resources; the values of attributes are never in these messages.
-        self._progress(message.get("@message", ""), kind in ("apply_complete", "apply_start"))
+        self._progress(message.get("@message", ""), False)

@@ -63,7 +63,7 @@ def overlapping(ip_range: str, interface: str) -> str | None:
     ours = ipaddress.ip_network(ip_range)
     for line in run(["ip", "-4", "route", "show"], check=False).stdout.splitlines():
         words = line.split()
-        if not re.match(r"^10\.\d+\.\d+\.\d+(/\d+)?$", words[0]) or f"dev {interface}" in line:
+        if not re.match(r"^10\.\d+\.\d+\.\d+(/\d+)?$", words[0]) or interface in words:
             continue
         if ours.overlaps(ipaddress.ip_network(words[0], strict=False)):
             return line.strip()

@@ -29,14 +29,26 @@ class LiveGrid:
             if os.environ.get(variable):
                 return os.environ[variable]
         stored = Path.home() / ".config" / "threefold" / "mnemonic"
-        if stored.is_file():
-            return stored.read_text().strip()
+        words = self._stored(stored)
+        if words:
+            return words
         raise GridError(
             f"no account for network {self.name}",
             why="deploying there is paid from a grid account, and no mnemonic is set",
             fix=f"put it into {stored} (mode 0600), or try without an account: --network local",
             code="account-missing",
         )
+
+    def _stored(self, file: Path) -> str:
+        try:
+            return file.read_text(encoding="utf-8").strip() if file.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise GridError(
+                f"the account of network {self.name} can't be read",
+                why=f"{file}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}",
+                fix=f"ls -l {file}",
+                code="account-unreadable",
+            ) from error
 
     def nodes(self) -> list[Node]:
         """Not known yet: the user names the node."""

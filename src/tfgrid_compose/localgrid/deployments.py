@@ -111,10 +111,12 @@ def update(engine: Engine, twin: int, id: int, config: DeploymentConfig) -> Cont
     contract = live(engine, id)
     if contract is None:
         raise GridError(f"failed to update deployment {id}: ContractNotExists")
+    _check(engine, config)
     if contract.node != config.node:
+        # What can be refused is refused before the old machine is gone.
+        _check_capacity(engine, config.node, _resources(config))
         cancel(engine, id)
         return create(engine, twin, config)
-    _check(engine, config)
     if sum(vm.public4 for vm in config.vms) > contract.public_ips:
         raise GridError("currently, it's not possible to increase the number of reserved public ips in a deployment")
     if contract.hash == config.digest():
@@ -205,6 +207,7 @@ def _realise(engine: Engine, twin: int, config: DeploymentConfig, id: int) -> Co
     in_parallel([Machine(engine.instance, spec).remove for spec in gone])
     in_parallel([_settle(engine, spec, before.get(spec.hostname)) for spec in specs])
     engine.ledger.update_contract(id, config.digest(), _resources(config), public, record)
+    engine.ledger.free_addresses(id, [vm.name for vm in config.vms if vm.public4])
     fresh = live(engine, id)
     assert fresh is not None, "nobody else cancels a contract that we hold"
     return fresh
@@ -286,9 +289,12 @@ class _Planner:
                 raise GridError(f"deployment ip range '{self._subnet}' doesn't contain ip '{vm.ip}'")
             if vm.ip in (str(subnet[0]), str(subnet[1]), str(subnet[255])):
                 raise GridError(f"ip {vm.ip} is reserved")
+            if vm.ip in self._taken:
+                raise GridError(f"ip {vm.ip} is used by another machine of the network")
             return vm.ip
-        if before:
-            return before.links[0].addresses[0].split("/")[0]
+        kept = before.links[0].addresses[0].split("/")[0] if before else ""
+        if kept and ipaddress.ip_address(kept) in subnet:
+            return kept
         wanted = {other.ip for other in self._config.vms if other.ip}
         for host in range(2, 255):
             candidate = str(subnet[host])

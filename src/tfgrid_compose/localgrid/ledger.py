@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Terraform calls the provider from several threads, and they share this connection.
+        self._guard = threading.RLock()
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         path.chmod(0o600)
         self._db.row_factory = sqlite3.Row
@@ -92,7 +95,8 @@ class Ledger:
         with self.write() as db:
             rows = [(host, farm.id) for farm in FARMS for host in farm_ip_hosts(farm)]
             db.executemany("INSERT OR IGNORE INTO addresses (host, farm) VALUES (?, ?)", rows)
-            db.execute("INSERT OR IGNORE INTO sqlite_sequence (name, seq) VALUES ('contracts', ?)", (FIRST_CONTRACT - 1,))
+            if db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'contracts'").fetchone() is None:
+                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('contracts', ?)", (FIRST_CONTRACT - 1,))
 
     def close(self) -> None:
         """Close the database."""
@@ -107,24 +111,30 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction that takes the write lock at its start."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with self._guard:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query, read while no other thread is in a transaction."""
+        with self._guard:
+            return self._db.execute(query, values).fetchall()
 
     # Accounts
 
     def twin(self, account: str) -> int:
         """The twin of an account (a digest of its mnemonic), made on first sight."""
-        row = self._db.execute("SELECT id FROM twins WHERE account = ?", (account,)).fetchone()
-        if row is None:
+        rows = self._rows("SELECT id FROM twins WHERE account = ?", (account,))
+        if not rows:
             with self.write() as db:
                 db.execute("INSERT OR IGNORE INTO twins (account, balance) VALUES (?, ?)", (account, OPENING_BALANCE_TFT))
             return self.twin(account)
-        return int(row["id"])
+        return int(rows[0]["id"])
 
     # Contracts
 
@@ -137,7 +147,7 @@ class Ledger:
                 clauses.append(f"{column} = ?")
                 values.append(value)
         # The clauses are the fixed strings above; values are bound.
-        rows = self._db.execute(f"SELECT * FROM contracts WHERE {' AND '.join(clauses)} ORDER BY id", values)  # noqa: S608
+        rows = self._rows(f"SELECT * FROM contracts WHERE {' AND '.join(clauses)} ORDER BY id", values)  # noqa: S608
         return [_contract(row) for row in rows]
 
     def open_contract(
@@ -198,26 +208,33 @@ class Ledger:
             db.execute("UPDATE addresses SET contract = ?, vm = ? WHERE host = ?", (contract, vm, free["host"]))
             return int(free["host"])
 
+    def free_addresses(self, contract: int, keep: Sequence[str]) -> None:
+        """Give back the public IPv4 of machines of a contract that are not in `keep`."""
+        with self.write() as db:
+            for row in db.execute("SELECT host, vm FROM addresses WHERE contract = ?", (contract,)).fetchall():
+                if row["vm"] not in keep:
+                    db.execute("UPDATE addresses SET contract = NULL, vm = NULL WHERE host = ?", (row["host"],))
+
     def addresses(self, farm: int) -> list[tuple[int, int]]:
         """(last octet, contract or 0) of every public IPv4 of a farm."""
-        rows = self._db.execute("SELECT host, contract FROM addresses WHERE farm = ? ORDER BY host", (farm,))
+        rows = self._rows("SELECT host, contract FROM addresses WHERE farm = ? ORDER BY host", (farm,))
         return [(int(row["host"]), int(row["contract"] or 0)) for row in rows]
 
     # Networks
 
     def networks(self) -> list[dict[str, Any]]:
         """Every network's record."""
-        return [json.loads(row["record"]) for row in self._db.execute("SELECT record FROM networks ORDER BY number")]
+        return [json.loads(row["record"]) for row in self._rows("SELECT record FROM networks ORDER BY number")]
 
     def network(self, twin: int, name: str) -> dict[str, Any] | None:
         """The record of a twin's network by name."""
-        row = self._db.execute("SELECT record FROM networks WHERE twin = ? AND name = ?", (twin, name)).fetchone()
-        return json.loads(row["record"]) if row else None
+        rows = self._rows("SELECT record FROM networks WHERE twin = ? AND name = ?", (twin, name))
+        return json.loads(rows[0]["record"]) if rows else None
 
     def network_by_id(self, id: str) -> dict[str, Any] | None:
         """The record of a network by its id."""
-        row = self._db.execute("SELECT record FROM networks WHERE id = ?", (id,)).fetchone()
-        return json.loads(row["record"]) if row else None
+        rows = self._rows("SELECT record FROM networks WHERE id = ?", (id,))
+        return json.loads(rows[0]["record"]) if rows else None
 
     def save_network(self, record: dict[str, Any]) -> dict[str, Any]:
         """Insert or replace a network; a new one gets the lowest free `number`."""
@@ -241,8 +258,8 @@ class Ledger:
 
     def fact(self, key: str) -> Any:
         """A remembered value, None when absent."""
-        row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-        return json.loads(row["value"]) if row else None
+        rows = self._rows("SELECT value FROM facts WHERE key = ?", (key,))
+        return json.loads(rows[0]["value"]) if rows else None
 
     def set_fact(self, key: str, value: Any) -> None:
         """Remember a value; None forgets it."""

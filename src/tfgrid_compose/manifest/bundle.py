@@ -10,11 +10,14 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pathspec import GitIgnoreSpec
 
@@ -55,10 +58,11 @@ class Bundle:
     def archive(self, extras: dict[str, bytes] | None = None) -> bytes:
         """A gzipped tar that is the same, byte for byte, for the same files.
 
-        `extras` are files that the folder doesn't have, {name: content}; they get mode 0600.
+        `extras` are files that the folder doesn't have, {name: content}; they get mode 0600. Raises
+        `ManifestError` when a file can't be read any more.
         """
         raw = io.BytesIO()
-        with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
+        with _explained(), gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
             with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for entry in self.entries:
                     _add(tar, entry)
@@ -88,9 +92,11 @@ def _info(name: str, mode: int) -> tarfile.TarInfo:
 
 def collect(folder: Path, leave_out: tuple[Path, ...] = ()) -> Bundle:
     """The bundle of an app folder; `leave_out` are files that never go in. Raises `ManifestError`."""
-    spec = _ignore_spec(folder)
-    private = {path.resolve() for path in leave_out}
-    entries = sorted(_walk(folder, folder, spec, private), key=lambda entry: entry.name)
+    with _explained(folder):
+        spec = _ignore_spec(folder)
+        # Unlike Path.resolve, realpath takes a link that points at itself for what it is.
+        private = {os.path.realpath(path) for path in leave_out}
+        entries = sorted(_walk(folder, folder, spec, private), key=lambda entry: entry.name)
     size = sum(entry.size for entry in entries)
     if size > MAX_BYTES:
         raise ManifestError(
@@ -99,26 +105,53 @@ def collect(folder: Path, leave_out: tuple[Path, ...] = ()) -> Bundle:
             fix="leave data out with a .tfgridignore file",
             code="bundle-too-large",
         )
-    return Bundle(tuple(entries), _digest(entries), size)
+    with _explained(folder):
+        return Bundle(tuple(entries), _digest(entries), size)
+
+
+@contextmanager
+def _explained(folder: Path | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder or "a file of the app"
+        raise ManifestError(
+            f"{os.fsencode(place).decode(errors='replace')} can't be shipped",
+            why=error.strerror or str(error),
+            fix="check its permissions, or leave it out with a .tfgridignore file; then run the command again",
+            code="bundle-unreadable",
+        ) from error
 
 
 def _ignore_spec(folder: Path) -> GitIgnoreSpec:
-    lines = list(_ALWAYS_OUT)
-    for name in (".tfgridignore", ".gitignore"):
-        path = folder / name
+    for path in (folder / ".tfgridignore", folder / ".gitignore"):
         if path.is_file():
-            lines += path.read_text(errors="replace").splitlines()
-            break
-    return GitIgnoreSpec.from_lines(lines)
+            lines = path.read_text(errors="replace").splitlines()
+            return GitIgnoreSpec([*_patterns(path, _ALWAYS_OUT), *_patterns(path, lines)])
+    return GitIgnoreSpec.from_lines(_ALWAYS_OUT)
 
 
-def _walk(root: Path, folder: Path, spec: GitIgnoreSpec, private: set[Path]) -> Iterator[Entry]:
+def _patterns(path: Path, lines: Iterable[str]) -> Iterator[Any]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield from GitIgnoreSpec.from_lines([line]).patterns
+        except (ValueError, re.error) as error:
+            # Git would skip it in silence; then what it was meant to keep back would be shipped.
+            raise ManifestError(
+                f"{path}:{number}: `{line}` is not a pattern",
+                why=str(error),
+                fix="mend or remove that line",
+                code="ignore-file-invalid",
+            ) from error
+
+
+def _walk(root: Path, folder: Path, spec: GitIgnoreSpec, private: set[str]) -> Iterator[Entry]:
     with os.scandir(folder) as items:
         for item in items:
             path = Path(item.path)
             name = path.relative_to(root).as_posix()
             is_folder = item.is_dir(follow_symlinks=False)
-            if spec.match_file(name + "/" if is_folder else name) or path.resolve() in private:
+            if spec.match_file(name + "/" if is_folder else name) or os.path.realpath(path) in private:
                 continue
             if is_folder:
                 yield from _walk(root, path, spec, private)
@@ -138,10 +171,10 @@ def _digest(entries: list[Entry]) -> str:
     total = hashlib.sha256()
     for entry in entries:
         if entry.path.is_symlink():
-            content = os.readlink(entry.path).encode()
-            inner = hashlib.sha256(content)
+            inner = hashlib.sha256(os.fsencode(os.readlink(entry.path)))
         else:
             with entry.path.open("rb") as file:
                 inner = hashlib.file_digest(file, "sha256")
-        total.update(f"{len(entry.name.encode())}:{entry.name}:{entry.mode:o}:".encode() + inner.digest())
+        name = os.fsencode(entry.name)
+        total.update(b"%d:%b:%o:" % (len(name), name, entry.mode) + inner.digest())
     return total.hexdigest()

@@ -6,6 +6,7 @@ A file is parsed, never executed: `export NAME=value` works, `$(command)` stays 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from dotenv import dotenv_values
 from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest.load import App, nearest
 from tfgrid_compose.manifest.model import Variable
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,17 @@ def read_file(path: Path) -> dict[str, str]:
             f"environment file {path} can't be read", why=reason, fix="name the right file with --env-file",
             code="env-file-unreadable",
         ) from error  # fmt: skip
-    return {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items()}
+    found = {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items()}
+    for name in found:
+        # Names are written into shell scripts as they are; only values can be quoted.
+        if not _NAME.fullmatch(name):
+            raise ManifestError(
+                f"environment file {path}: {name!r} can't be the name of a variable",
+                why="names are letters, digits and _, and don't begin with a digit",
+                fix="write each line as NAME=value",
+                code="env-file-invalid",
+            )
+    return found
 
 
 def app_file(app: App, chosen: Path | None = None) -> Path | None:
@@ -94,6 +107,6 @@ def _check_option(variable: Variable, value: str) -> None:
         raise ManifestError(
             f"{variable.name} can't be {shown}",
             why=f"it takes {', '.join(variable.options)}",
-            fix=nearest(value, variable.options) if not variable.secret else "choose one of them",
+            fix=("" if variable.secret else nearest(value, variable.options)) or "choose one of them",
             code="variable-invalid",
         )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tfgrid_compose.errors import ManifestError
-from tfgrid_compose.manifest.model import DECORATIVE, HOOKS, Manifest
+from tfgrid_compose.manifest.model import DECORATIVE, HOOKS, Manifest, Model
 from tfgrid_compose.manifest.yamlfile import Document, Location, read
 
 NAMES = ("tfgrid-compose.yaml", "tfgrid-compose.yml")
@@ -60,18 +61,19 @@ def find_manifest(target: Path, file: str | None = None) -> Path:
         raise ManifestError(
             f"{str(target)!r} is not a usable path", why="it holds a line break", fix="rename the folder", code="path-unusable"
         )
-    if target.is_file() and target.suffix in (".yaml", ".yml"):
+    # Unlike the methods of Path, these take a name that no file can have for a file that isn't there.
+    if os.path.isfile(target) and target.suffix in (".yaml", ".yml"):
         return target.resolve()
-    if not target.is_dir():
+    if not os.path.isdir(target):
         raise ManifestError(
             f"there is no app folder {target}",
-            why="the path does not exist" if not target.exists() else "it is a file, not a folder",
+            why="the path does not exist" if not os.path.exists(target) else "it is a file, not a folder",
             fix=f"tfgrid-compose init {target.name or 'my-app'} makes a new one",
             code="app-not-found",
         )
     for name in [file] if file else NAMES:
         path = target / name
-        if path.is_file():
+        if os.path.isfile(path):
             return path.resolve()
     raise ManifestError(
         f"{target} has no {file or NAMES[0]}",
@@ -130,20 +132,30 @@ def _dotted(location: Location) -> str:
     return text
 
 
-_NOT_KEYS = re.compile(
-    r"^(function-|constrained-|lax-or|nullable|CpuRange|MemoryRange|DiskRange|NodeCount|int$|list\[|bool$|str$)"
-)
-
-
 def _from_pydantic(document: Document, error: ValidationError) -> Iterator[Problem]:
     seen: set[tuple[int, str]] = set()
     for item in error.errors():
-        location = tuple(part for part in item["loc"] if isinstance(part, int) or not _NOT_KEYS.match(str(part)))
+        location = _place(document.data, item["loc"], item["type"] == "missing")
         line = document.line(location)
         text, hint = _explain(item, location)
         if (line, text) not in seen:
             seen.add((line, text))
             yield Problem(ERROR, document.path.name, line, text, hint)
+
+
+def _place(data: Any, parts: Location, missing: bool) -> Location:
+    """Where pydantic's location is in the file. It also names branches of a type, and parts of our own normal form."""
+    found: list[str | int] = []
+    for at, part in enumerate(parts, 1):
+        names = list(data) if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else []
+        if isinstance(part, int) and part < len(names):
+            part = names[part]  # A list may be written as `{NAME: value}`, too.
+        if part in names:
+            data = data[part]
+            found.append(part)
+        elif missing and at == len(parts):
+            found.append(part)
+    return tuple(found)
 
 
 def _explain(item: Any, location: Location) -> tuple[str, str]:
@@ -179,20 +191,20 @@ def _example(name: str) -> str:
     return {"name": "for example `name: my-app`"}.get(name, "")
 
 
-def _unknown_keys(document: Document, model: type[BaseModel], data: Any, location: Location, severity: str) -> Iterator[Problem]:
+def _unknown_keys(document: Document, model: type[Model], data: Any, location: Location, severity: str) -> Iterator[Problem]:
     """Keys that no model knows, at every depth; `x-…` and decorative ones pass."""
-    for key, value in data.items() if isinstance(data, dict) else ():
+    for key in model.written_keys(data):
         inner = (*location, key)
         field_info = model.model_fields.get(key)
         child = _model_of(field_info.annotation) if field_info else None
         if field_info is None:
             yield from _unknown_key(document, model, inner, severity)
         elif child is not None:
-            for place, item in _children(key, value, inner):
-                yield from _unknown_keys(document, child, item, place, severity)
+            for place, item in _children(data[key], inner, child.many):
+                yield from _unknown_keys(document, child.model, item, place, severity)
 
 
-def _unknown_key(document: Document, model: type[BaseModel], location: Location, severity: str) -> Iterator[Problem]:
+def _unknown_key(document: Document, model: type[Model], location: Location, severity: str) -> Iterator[Problem]:
     key, top = str(location[-1]), len(location) == 1
     if key.startswith("x-") or (top and key in DECORATIVE):
         return
@@ -201,25 +213,29 @@ def _unknown_key(document: Document, model: type[BaseModel], location: Location,
     yield Problem(severity, document.path.name, document.line(location), f"unknown key `{_dotted(location)}`", hint or known)
 
 
-def _children(key: str, value: Any, location: Location) -> Iterator[tuple[Location, Any]]:
+def _children(value: Any, location: Location, many: bool) -> Iterator[tuple[Location, Any]]:
     """The values below a key that are of its model: list items, named entries, or the value itself."""
     if isinstance(value, list):
         yield from (((*location, index), item) for index, item in enumerate(value))
-    elif key in ("commands", "hook_config") and isinstance(value, dict):
+    elif many and isinstance(value, dict):
         yield from (((*location, name), item) for name, item in value.items())
-    elif key not in ("environment", "ports"):
+    else:
         yield location, value
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+class _Child(NamedTuple):
+    """The model of a field, and whether the field holds many of it."""
+
+    model: type[Model]
+    many: bool
+
+
+def _model_of(annotation: Any, many: bool = False) -> _Child | None:
     """The model inside an annotation such as `list[Port] | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = _model_of(argument)
-        if found:
-            return found
-    return None
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return _Child(annotation, many)
+    many = many or get_origin(annotation) in (list, dict)
+    return next(filter(None, (_model_of(argument, many) for argument in get_args(annotation))), None)
 
 
 def _check_files(document: Document, manifest: Manifest, folder: Path) -> Iterator[Problem]:
@@ -234,7 +250,7 @@ def _check_files(document: Document, manifest: Manifest, folder: Path) -> Iterat
         if path is None:
             yield Problem(ERROR, document.path.name, document.line(location), f"hook `{hook}`: {name} leaves the app folder",
                           "hooks stand inside the app folder")  # fmt: skip
-        elif not path.is_file():
+        elif not os.path.isfile(path):
             hint = _file_hint(folder, name)
             yield Problem(ERROR, document.path.name, document.line(location), f"hook `{hook}`: {name} does not exist", hint)
         else:
@@ -248,11 +264,18 @@ def hook_path(folder: Path, name: str) -> Path | None:
 
     None when the path leaves the app folder.
     """
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        return None
-    fallback = folder / "deployment" / Path(name).name
-    return path if path.is_file() or not fallback.is_file() else fallback
+    path = _inside(folder, name)
+    if path is None or os.path.isfile(path):
+        return path
+    fallback = _inside(folder, os.path.join("deployment", os.path.basename(name)))
+    return path if fallback is not None and not os.path.isfile(fallback) else fallback
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """The file that a name means, all links followed; None when it is outside of the folder."""
+    root = os.path.realpath(folder)
+    path = Path(os.path.realpath(os.path.join(root, name)))
+    return path if path.is_relative_to(root) else None
 
 
 def _file_hint(folder: Path, name: str) -> str:
@@ -280,7 +303,11 @@ def _check_command(document: Document, folder: Path, name: str, script: str) -> 
     line = document.line(("commands", name, "script"))
     file = script.split()[0]
     if not file.startswith("/"):
-        if "/" in file and not (folder / file).is_file():
+        path = _inside(folder, file)
+        if path is None:
+            yield Problem(ERROR, document.path.name, line, f"command `{name}`: {file} leaves the app folder",
+                          "scripts stand inside the app folder, or on the machine with their whole path")  # fmt: skip
+        elif "/" in file and not os.path.isfile(path):
             yield Problem(ERROR, document.path.name, line, f"command `{name}`: {file} does not exist in the app folder")
         return
     match = re.match(r"^/opt/[^/]+/(?:scripts|commands|bin)/([^/]+)$", file)

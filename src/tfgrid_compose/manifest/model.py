@@ -10,7 +10,17 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from tfgrid_compose.manifest.sizes import disk_gib, memory_mib
 
@@ -29,6 +39,17 @@ class Model(BaseModel):
     """Base of all manifest models: frozen; unknown keys are collected, not refused."""
 
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, data: Any) -> Any:
+        """A key with nothing behind it, such as `network:`, is as good as absent."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+    @classmethod
+    def written_keys(cls, value: Any) -> list[str]:
+        """The keys of a value, as it stands in the file, that should be fields of this model."""
+        return list(value) if isinstance(value, dict) else []
 
 
 def _number(value: Any) -> Any:
@@ -58,13 +79,37 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-Truthy = Annotated[bool, BeforeValidator(_truthy)]
-Text = Annotated[str, BeforeValidator(_text)]
-Networks = Annotated[list[NetworkKind], BeforeValidator(_words)]
-Words = Annotated[list[str], BeforeValidator(_words)]
-Memory = Annotated[int, BeforeValidator(memory_mib), Field(ge=256, le=262144, json_schema_extra={"type": ["integer", "string"]})]
-Disk = Annotated[int, BeforeValidator(disk_gib), Field(ge=1, le=10240, json_schema_extra={"type": ["integer", "string"]})]
-Cores = Annotated[int, BeforeValidator(_number), Field(ge=1, le=32)]
+def _value(value: Any) -> Any:
+    """The hooks' environment holds texts only: yes and no become the words that a shell compares with."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else _text(value)
+
+
+def _path(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a path can't hold a NUL sign")
+    return value
+
+
+# What stands before the checks of a type widens what may be written; the JSON Schema must be told.
+Truthy = Annotated[bool, BeforeValidator(_truthy), WithJsonSchema({"type": ["boolean", "string", "integer"]})]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
+Value = Annotated[str, BeforeValidator(_value), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+PathText = Annotated[str, AfterValidator(_path)]
+Networks = Annotated[
+    list[NetworkKind],
+    BeforeValidator(_words),
+    WithJsonSchema({"type": ["array", "string"], "items": {"enum": list(NETWORK_KINDS)}}),
+]
+Words = Annotated[list[str], BeforeValidator(_words), WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}})]
+
+
+def _size_schema(low: int, high: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": ["number", "string"], "minimum": low, "maximum": high})
+
+
+Memory = Annotated[int, BeforeValidator(memory_mib), Field(ge=256, le=262144), _size_schema(256, 262144)]
+Disk = Annotated[int, BeforeValidator(disk_gib), Field(ge=1, le=10240), _size_schema(1, 10240)]
+Cores = Annotated[int, BeforeValidator(_number), Field(ge=1, le=32), _size_schema(1, 32)]
 
 
 def _range(value: Any) -> Any:
@@ -107,14 +152,23 @@ class Port(Model):
     protocol: Literal["tcp", "udp"] = Field("tcp", description="`tcp` or `udp`.")
     name: str = Field("", description="What answers there: `http` and `https` become links.")
 
+    @classmethod
+    def written_keys(cls, value: Any) -> list[str]:
+        """In the short form `80: http` the key is the number."""
+        return [] if _is_short_port(value) else super().written_keys(value)
+
 
 _PORT = re.compile(r"^\s*(\d{1,5})(?:/(tcp|udp))?(?:\s*:\s*([\w.-]+))?\s*$")
 
 
+def _is_short_port(value: Any) -> bool:
+    return isinstance(value, dict) and "number" not in value and len(value) == 1
+
+
 def _port(value: Any) -> Any:
-    if isinstance(value, dict) and "number" not in value and len(value) == 1:
+    if _is_short_port(value):
         number, name = next(iter(value.items()))
-        value = f"{number}:{name}"
+        value = str(number) if name is None else f"{number}:{name}"
     if isinstance(value, dict):
         return value
     match = _PORT.match(str(value))
@@ -174,9 +228,9 @@ class Network(Model):
 class Hooks(Model):
     """The scripts that make the app, in the order in which they run on the machine."""
 
-    setup: str = Field("deployment/setup.sh", description="Installs what the app needs.")
-    configure: str = Field("deployment/configure.sh", description="Writes configuration and starts the app.")
-    healthcheck: str = Field("deployment/healthcheck.sh", description="Exits with 0 when the app works.")
+    setup: PathText = Field("deployment/setup.sh", description="Installs what the app needs.")
+    configure: PathText = Field("deployment/configure.sh", description="Writes configuration and starts the app.")
+    healthcheck: PathText = Field("deployment/healthcheck.sh", description="Exits with 0 when the app works.")
 
 
 class HookOptions(Model):
@@ -193,23 +247,20 @@ class Variable(Model):
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the environment variable.")
     description: str = Field("", description="What it is for; shown when it is asked for.")
     required: Truthy = Field(False, description="`up` stops when it has no value.")
-    default: Text | None = Field(None, description="The value when nobody gives one.")
+    default: Value | None = Field(None, description="The value when nobody gives one.")
     secret: Truthy = Field(False, description="Never shown, kept encrypted.")
-    options: list[Text] = Field(default_factory=list, description="The only values allowed.")
-    depends_on: dict[str, Text] = Field(
+    options: list[Value] = Field(default_factory=list, description="The only values allowed.")
+    depends_on: dict[str, Value] = Field(
         default_factory=dict, description="Asked for only when these variables have these values."
     )
-
-    @field_validator("default", mode="before")
-    @classmethod
-    def _plain_default(cls, value: Any) -> Any:
-        return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
 
 
 class Command(Model):
     """A command of the app: `tfgrid-compose <name>` runs its script on the machine."""
 
-    script: str = Field(min_length=1, description="Path on the machine, or in the app folder; arguments may follow.")
+    script: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_path)] = Field(
+        description="Path on the machine, or in the app folder; arguments may follow."
+    )
     description: str = Field("", description="Shown in the list of commands.")
     args: Text = Field("", description="How its arguments are written.")
     interactive: Truthy = Field(False, description="Talks to the user.")
@@ -286,7 +337,9 @@ class Manifest(Model):
     description: str = Field("", description="One sentence about the app.")
     pattern: str | None = Field(None, description="The pattern to use; short for `patterns.recommended`.")
     patterns: Patterns = Field(default_factory=Patterns, description="Which patterns the app is made for.")
-    env_file: str | None = Field(None, description="File with environment values, relative to the app; `.env` when it exists.")
+    env_file: PathText | None = Field(
+        None, description="File with environment values, relative to the app; `.env` when it exists."
+    )
     resources: Resources = Field(default_factory=Resources, description="Sizes and ports.")
     disks: list[DataDisk] = Field(default_factory=list, description="Disks for data.")
     nodes: Nodes = Field(default_factory=Nodes, description="Nodes chosen by hand.")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+from pydantic import ValidationError
+
 from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.manifest.model import Manifest
 
 _MANIFEST = """# What this app is and what it needs. All keys: docs/manifest.md
-name: {name}
+{name}
 version: 0.1.0
 description: A page served by nginx
 pattern: single-vm
@@ -63,11 +67,26 @@ _PAGE = """<!doctype html>
 """
 
 
+def _name_of(folder: Path) -> str:
+    """The folder's name as far as it can be the name of an app."""
+    return re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower())[:63].strip("-") or "my-app"
+
+
 def write_app(folder: Path, name: str | None = None) -> list[Path]:
-    """Write the folder's files and return their paths. Raises `ManifestError` when one exists."""
-    name = name or re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "my-app"
+    """Write the folder's files and return their paths. Raises `ManifestError` when one exists or the name won't do."""
+    name = name or _name_of(folder)
+    try:
+        Manifest(name=name)
+    except ValidationError as error:
+        raise ManifestError(
+            f"{name!r} can't be the name of an app",
+            why="a name has up to 63 letters, digits, dots, - and _, and begins with a letter or digit",
+            fix=f"choose another one, for example {_name_of(folder)}",
+            code="app-name-invalid",
+        ) from error
     files = {
-        folder / "tfgrid-compose.yaml": _MANIFEST.format(name=name),
+        # YAML itself knows which names it would read as something else, such as 2024 or on.
+        folder / "tfgrid-compose.yaml": _MANIFEST.format(name=yaml.safe_dump({"name": name}).strip()),
         folder / "deployment" / "setup.sh": _SETUP,
         folder / "deployment" / "configure.sh": _CONFIGURE,
         folder / "deployment" / "healthcheck.sh": _HEALTHCHECK,

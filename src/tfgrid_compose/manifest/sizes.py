@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 
-_PATTERN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE)
+_PATTERN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE | re.ASCII)
 _MIB = {"": None, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 NAMED_SIZES = {"dev": 0, "small": 1, "medium": 2, "large": 4, "xlarge": 8}
 
@@ -21,11 +22,19 @@ def disk_gib(value: int | float | str) -> int:
 
 
 def _parse(value: int | float | str, unit: int, example: str) -> int:
-    match = _PATTERN.match(str(value))
-    if isinstance(value, bool) or not match:
-        raise ValueError(f"{value!r} is not a size; write {example}")
+    try:
+        # A number counts by its value, however it was written: 0x1000 is 4096.
+        text = str(float(value)) if isinstance(value, (int, float)) else str(value)
+    except OverflowError:
+        raise ValueError(f"the number is too large; write {example}") from None
+    match = None if isinstance(value, bool) else _PATTERN.match(text)
+    shown = repr(value) if len(text) <= 60 else f"{text[:59]}…"
+    if not match:
+        raise ValueError(f"{shown} is not a size; write {example}")
     factor = _MIB[match[2].upper()]
     mib = float(match[1]) * (unit if factor is None else factor)
     if mib < 1:
-        raise ValueError(f"{value!r} is too small; write {example}")
+        raise ValueError(f"{shown} is too small; write {example}")
+    if math.isinf(mib):
+        raise ValueError(f"{shown} is too large; write {example}")
     return round(mib)

@@ -35,7 +35,7 @@ def read(path: Path) -> Document:
     """Parse a YAML file. Raises `ManifestError` for anything that is not a small mapping in YAML."""
     text = _text(path)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
         reader = _Reader()
         data = reader.value(node, ()) if node is not None else None
     except yaml.YAMLError as error:
@@ -43,7 +43,7 @@ def read(path: Path) -> Document:
     except RecursionError as error:
         raise _too_big(path, "it is nested too deeply") from error
     except _TooManyError as error:
-        raise _too_big(path, f"its anchors expand to more than {MAX_VALUES} values") from error
+        raise _too_big(path, str(error)) from error
     if data is None:
         raise ManifestError(
             f"{path} is empty",
@@ -108,15 +108,51 @@ def _syntax_error(path: Path, error: yaml.YAMLError) -> ManifestError:
 
 
 def _kind(value: Any) -> str:
-    return {list: "list", str: "text", bool: "yes or no", int: "number", float: "number"}.get(type(value), "value")
+    kinds: dict[type, str] = {list: "list", str: "text", bool: "yes or no", int: "number", float: "number"}
+    return next((kinds[base] for base in type(value).__mro__ if base in kinds), "value")
+
+
+class WrittenInt(int):
+    """A whole number that shows itself as its author wrote it: 0123 and 0x10 stay that."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    __str__ = __repr__
+
+
+class WrittenFloat(float):
+    """A number that shows itself as its author wrote it: 1.10 stays 1.10."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    __str__ = __repr__
 
 
 class _TooManyError(Exception):
-    """The document expands to more values than any manifest has."""
+    """The document has, or expands to, more values than any manifest has."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Makes nodes, and stops at the first one too many: each costs a hundred times its text in memory."""
+
+    _nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._nodes += 1
+        # A value may have a key, which is a node as well.
+        if self._nodes > 2 * MAX_VALUES:
+            raise _TooManyError(f"it has more than {MAX_VALUES} values")
+        return super().compose_node(parent, index)
 
 
 class _Reader(yaml.constructor.SafeConstructor):
-    """Turns nodes into data, counting every value that an alias repeats."""
+    """Turns nodes into data, counting every value that an alias or a merge repeats."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,9 +161,7 @@ class _Reader(yaml.constructor.SafeConstructor):
         self._count = 0
 
     def value(self, node: yaml.Node, location: Location) -> Any:
-        self._count += 1
-        if self._count > MAX_VALUES:
-            raise _TooManyError
+        self._spend()
         self.lines.setdefault(location, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, location)
@@ -135,22 +169,70 @@ class _Reader(yaml.constructor.SafeConstructor):
             return [self.value(item, (*location, index)) for index, item in enumerate(node.value)]
         return self._scalar(node)
 
+    def _spend(self) -> None:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise _TooManyError(f"its anchors expand to more than {MAX_VALUES} values")
+
     def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
-        self.flatten_mapping(node)
-        found: dict[str, Any] = {}
+        pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        self._inherit(node, pairs)
+        own: set[str] = set()
         for key_node, value_node in node.value:
-            key = str(key_node.value)
-            inner = (*location, key)
-            if key in found:
-                self.duplicates.append((inner, key_node.start_mark.line + 1))
-            self.lines[inner] = key_node.start_mark.line + 1
-            found[key] = self.value(value_node, inner)
+            if _merges(key_node):
+                continue
+            key = _key(key_node)
+            if key in own:
+                self.duplicates.append(((*location, key), key_node.start_mark.line + 1))
+            own.add(key)
+            pairs[key] = (key_node, value_node)
+        found: dict[str, Any] = {}
+        for key, (key_node, value_node) in pairs.items():
+            self.lines[(*location, key)] = key_node.start_mark.line + 1
+            found[key] = self.value(value_node, (*location, key))
         return found
 
+    def _inherit(self, node: yaml.MappingNode, pairs: dict[str, tuple[yaml.Node, yaml.Node]]) -> None:
+        """Collect what a mapping gets by `<<`: of several sources the first one wins, and a source's own keys."""
+        for source in (source for key, value in node.value if _merges(key) for source in _sources(node, value)):
+            self._spend()
+            for key_node, value_node in source.value:
+                if not _merges(key_node):
+                    self._spend()
+                    pairs.setdefault(_key(key_node), (key_node, value_node))
+            self._inherit(source, pairs)
+
     def _scalar(self, node: yaml.Node) -> Any:
+        text = str(node.value)
         try:
             value = self.construct_object(node)
-        except (ValueError, OverflowError, yaml.constructor.ConstructorError):
-            return str(node.value)
-        # Dates and bytes have no place in a manifest; their text is what the author meant.
-        return value if isinstance(value, (str, int, float, bool, type(None))) else str(node.value)
+        except (ValueError, OverflowError, LookupError, AttributeError, TypeError, yaml.constructor.ConstructorError):
+            # PyYAML trusts an explicit tag such as `!!int` and fails in its own ways when the text doesn't fit.
+            return text
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            # Dates and bytes have no place in a manifest; their text is what the author meant.
+            return value if isinstance(value, (str, bool, type(None))) else text
+        number = WrittenInt(value) if isinstance(value, int) else WrittenFloat(value)
+        number.text = text
+        return number
+
+
+def _merges(key: yaml.Node) -> bool:
+    return bool(key.tag == "tag:yaml.org,2002:merge")
+
+
+def _key(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        # Written out, a nested key could be as large as all that its anchors expand to.
+        raise yaml.constructor.ConstructorError(None, None, "a key must be a text", node.start_mark)
+    return str(node.value)
+
+
+def _sources(node: yaml.MappingNode, value: yaml.Node) -> list[yaml.MappingNode]:
+    found = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    for source in found:
+        if not isinstance(source, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(
+                "while merging", node.start_mark, "`<<` takes keys with values, or a list of such", source.start_mark
+            )
+    return list(found)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tfgrid_compose.errors import PatternError
+from tfgrid_compose.errors import ManifestError, PatternError
 from tfgrid_compose.manifest.load import nearest
 from tfgrid_compose.manifest.yamlfile import read
 from tfgrid_compose.patterns.model import Pattern
 from tfgrid_compose.state import paths
 
 BUILTIN = Path(__file__).parent / "builtin"
+_FIX = "compare it with the contract: docs/pattern-contract.md"
 _VARIABLE = re.compile(r'^\s*variable\s+"([^"]+)"', re.MULTILINE)
 _OUTPUT = re.compile(r'^\s*output\s+"([^"]+)"', re.MULTILINE)
 
@@ -77,16 +78,23 @@ def load(name: str) -> LoadedPattern:
 
 def load_folder(folder: Path) -> LoadedPattern:
     """Read and check one pattern. Raises `PatternError` that lists every breach of the contract."""
-    document = read(folder / "pattern.yaml")
+    try:
+        document = read(folder / "pattern.yaml")
+    except ManifestError as error:
+        raise PatternError(
+            f"{folder / 'pattern.yaml'} can't be used",
+            why=error.what,
+            fix=_FIX,
+        ) from error
     try:
         pattern = Pattern.model_validate(document.data)
     except ValidationError as error:
         details = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise PatternError(f"{document.path} breaks the pattern contract", why=details[0], details=details) from error
+        raise PatternError(f"{document.path} breaks the pattern contract", why=details[0], fix=_FIX, details=details) from error
     loaded = LoadedPattern(folder, pattern)
     breaches = list(_breaches(loaded))
     if breaches:
-        raise PatternError(f"{document.path} breaks the pattern contract", why=breaches[0], details=breaches)
+        raise PatternError(f"{document.path} breaks the pattern contract", why=breaches[0], fix=_FIX, details=breaches)
     return loaded
 
 
@@ -99,7 +107,11 @@ def _breaches(loaded: LoadedPattern) -> Iterator[str]:
     if not list(loaded.infrastructure.glob("*.tf")):
         yield f"{pattern.infrastructure} holds no Terraform files"
         return
-    text = "\n".join(path.read_text() for path in sorted(loaded.infrastructure.glob("*.tf")))
+    try:
+        text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(loaded.infrastructure.glob("*.tf")))
+    except (OSError, UnicodeDecodeError) as error:
+        yield f"{pattern.infrastructure} holds a file that can't be read as UTF-8 text: {error}"
+        return
     declared, given = set(_VARIABLE.findall(text)), {*pattern.variables, *pattern.options, "mnemonic", "tfgrid_network"}
     for name in sorted(given - declared):
         yield f"variable `{name}` is not declared in Terraform"

@@ -54,7 +54,7 @@ class Pattern(PatternModel):
     version: str = Field(description="Version of the pattern.")
     description: str = Field(description="One sentence.")
     contract: int = Field(CONTRACT, ge=1, le=CONTRACT, description="Version of the pattern contract.")
-    roles: dict[str, Role] = Field(description="Kinds of machines.")
+    roles: dict[str, Role] = Field(min_length=1, description="Kinds of machines.")
     generate: dict[str, Generated] = Field(default_factory=dict, description="Random values for Terraform.")
     variables: dict[str, str] = Field(description="Terraform variable: dotted path of its value in the context.")
     options: dict[str, str | int | bool] = Field(

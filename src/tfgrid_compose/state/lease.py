@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import itertools
 import json
 import os
 import socket
@@ -22,6 +23,8 @@ from tfgrid_compose.errors import BusyError
 from tfgrid_compose.state import paths
 
 _POLL = 0.1
+# Who only looks holds the lock for a moment too; so long it is tried before it counts as held.
+_MOMENT = 0.3
 
 
 def _path(name: str) -> Path:
@@ -29,50 +32,81 @@ def _path(name: str) -> Path:
 
 
 def holder(name: str) -> dict[str, Any] | None:
-    """Who holds the lease now: user, host, pid, command, start (unix seconds); None when it is free."""
+    """Who holds the lease now: user, host, pid, command, start (unix seconds); None when it is free.
+
+    Raises `StateError` when that can't be found out.
+    """
     path = _path(name)
-    if not path.exists():
+    try:
+        with path.open("rb") as file:
+            # Shared: any number may look at the same time.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return None
-    with path.open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return _read(file.name)
+    except BlockingIOError:
+        return _read(str(path))
+    except OSError as error:
+        raise paths.write_error(path, error) from error
     return None
 
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(Path(path).read_text())
-        return found
+        found = json.loads(Path(path).read_text())
     except (OSError, ValueError):
-        return {}
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager
 def hold(name: str, *, wait: float = 0.0, waiting: Callable[[str], None] = lambda _: None) -> Iterator[None]:
-    """Hold the lease of `name`; `wait` seconds at most. Raises `BusyError` that names the holder.
+    """Hold the lease of `name`; `wait` seconds at most.
 
-    `waiting` gets a sentence when the lease is not free at once.
+    `waiting` gets a sentence when the lease is not free at once. Raises `BusyError` that names the
+    holder, and `StateError` when the lock can't be written.
     """
     path = _path(name)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _acquire(descriptor, path, name, wait, waiting)
-        record = {
-            "user": getpass.getuser(), "host": socket.gethostname(), "pid": os.getpid(),
-            "command": " ".join(["tfgrid-compose", *sys.argv[1:]])[:200], "start": int(time.time()),
-        }  # fmt: skip
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(record).encode(), 0)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise paths.write_error(path, error) from error
+    try:
+        try:
+            _acquire(descriptor, path, name, wait, waiting)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(_record()).encode(), 0)
+        except OSError as error:
+            raise paths.write_error(path, error) from error
         yield
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
+def _record() -> dict[str, Any]:
+    return {
+        "user": _user(), "host": socket.gethostname(), "pid": os.getpid(), "command": _command(sys.argv[1:]),
+        "start": int(time.time()),
+    }  # fmt: skip
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A user id without a name, as containers have it.
+        return str(os.getuid())
+
+
+def _command(words: list[str]) -> str:
+    """The command and its app. What follows an option may be a secret: `--var PASSWORD=…` is never recorded."""
+    plain = list(itertools.takewhile(lambda word: not word.startswith("-"), words))[:2]
+    shown = " ".join(["tfgrid-compose", *plain])[:200]
+    return shown if len(plain) == len(words) else f"{shown} …"
+
+
 def _acquire(descriptor: int, path: Path, name: str, wait: float, waiting: Callable[[str], None]) -> None:
-    deadline = time.monotonic() + wait
+    begin = time.monotonic()
+    deadline = begin + max(wait, _MOMENT)
     told = False
     while True:
         try:
@@ -80,16 +114,17 @@ def _acquire(descriptor: int, path: Path, name: str, wait: float, waiting: Calla
             return
         except BlockingIOError:
             who = describe(_read(str(path)))
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             raise BusyError(
                 f"another run holds the deployment `{name.split('--')[-1]}`",
                 why=who,
                 fix="wait for it with --wait, or stop that process with Ctrl-C in its terminal",
             )
-        if not told:
+        if not told and now >= begin + _MOMENT:
             waiting(f"waiting for {who}")
             told = True
-        time.sleep(_POLL)
+        time.sleep(_POLL if told else _POLL / 10)
 
 
 def describe(record: dict[str, Any]) -> str:

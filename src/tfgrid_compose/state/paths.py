@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TextIO
@@ -52,10 +53,10 @@ def private_dir(path: Path) -> Path:
     """Make a folder with mode 0700, parents included. Raises `StateError`."""
     missing = []
     folder = path
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
     try:
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
         for folder in reversed(missing):
             folder.mkdir(mode=0o700, exist_ok=True)
             _give(folder)
@@ -77,7 +78,8 @@ def private_file(path: Path, data: bytes) -> Path:
         _give(partial)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise write_error(path, error) from error
     return path
 
@@ -115,6 +117,6 @@ def write_error(path: Path, error: OSError) -> StateError:
     return StateError(
         f"{path} can't be written",
         why="the disk is full" if full else error.strerror or str(error),
-        fix="free some space, then run the command again" if full else f"check the permissions of {path.parent}",
+        fix="free some disk space, then run the command again" if full else f"check the permissions of {path.parent}",
         code="disk-full" if full else "state-unwritable",
     )

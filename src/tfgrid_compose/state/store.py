@@ -5,6 +5,7 @@ SQLite in WAL mode with full sync: what is committed survives a crash and a powe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -76,15 +77,22 @@ class Store:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
                 paths.give_all(self.path.parent)
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
+            with self._explained():
+                self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        except OSError as error:
+            raise paths.write_error(self.path, error) from error
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._db.row_factory = sqlite3.Row
+        with self._explained():
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._migrate()
-        except sqlite3.DatabaseError as error:
-            raise _damaged(self.path, error) from error
-        except OSError as error:
-            raise paths.write_error(self.path, error) from error
 
     def _migrate(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -116,49 +124,84 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction. Raises `StateError` when the disk refuses it."""
-        try:
+        """One transaction. Raises `StateError` when the disk refuses it or the database is damaged."""
+        with self._explained():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # On a full disk SQLite has rolled back already; to do it again would hide the reason.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise StateError(
-                f"{self.path} can't be written", why=str(error), fix="free some disk space, then run the command again",
-                code="disk-full" if "full" in str(error) else "state-unwritable",
-            ) from error  # fmt: skip
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+            raise  # A bug of ours, or explained by who knows which rule was broken.
+        except sqlite3.DatabaseError as error:
+            raise _database_error(self.path, error) from error
+
+    def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        """All rows of a query. Raises `StateError` when the database is damaged."""
+        with self._explained():
+            return self._db.execute(statement, values).fetchall()
+
+    def _row(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Row | None:
+        """The first row of a query. Raises `StateError` when the database is damaged."""
+        with self._explained():
+            row: sqlite3.Row | None = self._db.execute(statement, values).fetchone()
+            return row
+
+    def _parsed(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise _damaged(self.path, error) from error
+
+    def _deployment(self, row: sqlite3.Row) -> Deployment:
+        data = self._parsed(row["data"])
+        return Deployment(row["id"], row["name"], row["network"], row["status"], row["created"], row["updated"], data)
 
     # Deployments
 
     def deployments(self) -> list[Deployment]:
         """All deployments that are not destroyed, oldest first."""
-        return [_deployment(row) for row in self._db.execute("SELECT * FROM deployments ORDER BY created")]
+        return [self._deployment(row) for row in self._rows("SELECT * FROM deployments ORDER BY created")]
 
     def deployment(self, id: str) -> Deployment:
         """A deployment by its whole id. Raises `NotFoundError`."""
-        row = self._db.execute("SELECT * FROM deployments WHERE id = ?", (id,)).fetchone()
+        row = self._row("SELECT * FROM deployments WHERE id = ?", (id,))
         if row is None:
             raise NotFoundError(f"there is no deployment {id}", fix="tfgrid-compose ps", code="deployment-not-found")
-        return _deployment(row)
+        return self._deployment(row)
 
     def find(self, name: str, network: str) -> Deployment | None:
         """A deployment by name on one network."""
-        row = self._db.execute("SELECT * FROM deployments WHERE name = ? AND network = ?", (name, network)).fetchone()
-        return _deployment(row) if row else None
+        row = self._row("SELECT * FROM deployments WHERE name = ? AND network = ?", (name, network))
+        return self._deployment(row) if row else None
 
     def save(self, deployment: Deployment) -> Deployment:
-        """Insert or replace a deployment."""
+        """Insert or replace a deployment. Raises `StateError` when another one has its name on its network."""
         stamped = replace(deployment, updated=time.time())
-        with self.write() as db:
-            db.execute(
-                "INSERT INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " status = excluded.status, updated = excluded.updated, data = excluded.data",
-                (stamped.id, stamped.name, stamped.network, stamped.status, stamped.created, stamped.updated,
-                 json.dumps(stamped.data)),
-            )  # fmt: skip
+        try:
+            with self.write() as db:
+                db.execute(
+                    "INSERT INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                    " status = excluded.status, updated = excluded.updated, data = excluded.data",
+                    (stamped.id, stamped.name, stamped.network, stamped.status, stamped.created, stamped.updated,
+                     json.dumps(stamped.data)),
+                )  # fmt: skip
+        except sqlite3.IntegrityError as error:
+            raise StateError(
+                f"the deployment `{stamped.name}` can't be recorded",
+                why=f"another one is called so on network {stamped.network}",
+                fix="tfgrid-compose ps shows it; choose another name with --name",
+                code="state-name-taken",
+            ) from error
         return stamped
 
     def forget(self, id: str) -> None:
@@ -189,12 +232,12 @@ class Store:
 
     def runs(self, deployment: str, limit: int = 20) -> list[dict[str, Any]]:
         """The newest runs of a deployment, newest first."""
-        rows = self._db.execute("SELECT * FROM runs WHERE deployment = ? ORDER BY id DESC LIMIT ?", (deployment, limit))
-        return [{**dict(row), "error": json.loads(row["error"]) if row["error"] else None} for row in rows]
+        rows = self._rows("SELECT * FROM runs WHERE deployment = ? ORDER BY id DESC LIMIT ?", (deployment, limit))
+        return [{**dict(row), "error": self._parsed(row["error"]) if row["error"] else None} for row in rows]
 
     def steps(self, run: int) -> list[dict[str, Any]]:
         """The steps of a run in their order."""
-        return [dict(row) for row in self._db.execute("SELECT * FROM steps WHERE run = ? ORDER BY started", (run,))]
+        return [dict(row) for row in self._rows("SELECT * FROM steps WHERE run = ? ORDER BY started", (run,))]
 
     def begin_step(self, run: int, deployment: str, step: str, inputs: dict[str, str]) -> None:
         """Commit the intent of a step before its side effect; what it had done before is void."""
@@ -225,8 +268,8 @@ class Store:
 
     def done(self, deployment: str) -> dict[str, dict[str, str]]:
         """{step: the inputs with which it was last done completely}."""
-        rows = self._db.execute("SELECT * FROM done WHERE deployment = ?", (deployment,))
-        return {row["step"]: json.loads(row["inputs"]) for row in rows}
+        rows = self._rows("SELECT * FROM done WHERE deployment = ?", (deployment,))
+        return {row["step"]: self._parsed(row["inputs"]) for row in rows}
 
     def undo(self, deployment: str, *steps: str) -> None:
         """Forget that steps were done, so that the next run does them again."""
@@ -235,7 +278,7 @@ class Store:
 
     def usual_seconds(self, step: str) -> float | None:
         """The median of the last durations of a step, None when it never ran."""
-        rows = self._db.execute("SELECT seconds FROM durations WHERE step = ? ORDER BY at DESC LIMIT 9", (step,)).fetchall()
+        rows = self._rows("SELECT seconds FROM durations WHERE step = ? ORDER BY at DESC LIMIT 9", (step,))
         seconds = sorted(row["seconds"] for row in rows)
         return seconds[len(seconds) // 2] if seconds else None
 
@@ -254,14 +297,14 @@ class Store:
 
     def releases(self, deployment: str) -> list[dict[str, Any]]:
         """Releases, newest first."""
-        rows = self._db.execute("SELECT * FROM releases WHERE deployment = ? ORDER BY created DESC", (deployment,))
-        return [{**dict(row), "data": json.loads(row["data"])} for row in rows]
+        rows = self._rows("SELECT * FROM releases WHERE deployment = ? ORDER BY created DESC", (deployment,))
+        return [{**dict(row), "data": self._parsed(row["data"])} for row in rows]
 
     # Secrets
 
     def secret(self, deployment: str, name: str) -> bytes | None:
         """A decrypted value, None when there is none."""
-        row = self._db.execute("SELECT value FROM secrets WHERE deployment = ? AND name = ?", (deployment, name)).fetchone()
+        row = self._row("SELECT value FROM secrets WHERE deployment = ? AND name = ?", (deployment, name))
         return self.vault.decrypt(row["value"], deployment, name) if row else None
 
     def set_secret(self, deployment: str, name: str, value: bytes | None) -> None:
@@ -274,9 +317,24 @@ class Store:
                 db.execute("INSERT OR REPLACE INTO secrets VALUES (?, ?, ?)", (deployment, name, sealed))
 
 
-def _deployment(row: sqlite3.Row) -> Deployment:
-    return Deployment(
-        row["id"], row["name"], row["network"], row["status"], row["created"], row["updated"], json.loads(row["data"])
+# What SQLite says about a file whose content it can't make sense of; a table that is missing is one of these.
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
+
+
+def _database_error(path: Path, error: sqlite3.DatabaseError) -> StateError:
+    """SQLite's error in our words."""
+    # An error without a code is Python's own: it could not make sense of a stored value.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in _DAMAGE:
+        return _damaged(path, error)
+    if code == sqlite3.SQLITE_FULL:
+        return paths.write_error(path, OSError(errno.ENOSPC, str(error)))
+    busy = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return StateError(
+        f"the database {path} can't be used",
+        why="another process has had it locked for too long" if busy else str(error),
+        fix="wait until the other run has ended, then run the command again" if busy else f"ls -ld {path} {path.parent}",
+        code="state-unwritable",
     )
 
 

@@ -24,22 +24,32 @@ class Vault:
     def _key(self) -> bytes:
         if self._cached is None:
             if not self._file.exists():
-                try:
-                    paths.private_dir(self._file.parent)
-                    descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                    with os.fdopen(descriptor, "wb") as file:
-                        file.write(os.urandom(32))
-                        file.flush()
-                        os.fsync(file.fileno())
-                except FileExistsError:
-                    pass  # Another process was faster; its key is the key.
-                except OSError as error:
-                    raise paths.write_error(self._file, error) from error
+                self._make()
             self._cached = self._read()
         return self._cached
 
+    def _make(self) -> None:
+        """Make the key: nobody ever sees a part of it, and of several processes one wins."""
+        fresh = self._file.with_name(f".{self._file.name}.new-{os.getpid()}-{os.urandom(4).hex()}")
+        paths.private_file(fresh, os.urandom(32))
+        try:
+            # Unlike a rename, a link never replaces a key that another process has made meanwhile.
+            os.link(fresh, self._file)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise paths.write_error(self._file, error) from error
+        finally:
+            fresh.unlink(missing_ok=True)
+
     def _read(self) -> bytes:
-        key = self._file.read_bytes()
+        try:
+            key = self._file.read_bytes()
+        except OSError as error:
+            raise StateError(
+                f"the key {self._file} can't be read", why=error.strerror or str(error), fix=f"ls -l {self._file}",
+                code="key-unreadable",
+            ) from error  # fmt: skip
         if len(key) != 32:
             raise StateError(
                 f"the key {self._file} is damaged",
@@ -63,7 +73,7 @@ class Vault:
 
         try:
             return AESGCM(self._key()).decrypt(data[:_NONCE], data[_NONCE:], "\0".join(bound).encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: it was cut so short that not even the nonce is left.
             raise StateError(
                 f"a stored secret ({' '.join(bound)}) can't be decrypted",
                 why="it was changed, or belongs to another key",

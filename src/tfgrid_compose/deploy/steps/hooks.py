@@ -27,9 +27,14 @@ if [ "$(cat /tmp/app-deployment/.release 2>/dev/null)" != {release} ]; then
 {lay_out}
 fi
 cd /tmp/app-deployment || exit 126
+# A hook of a run that was cut off must not work beside this one.
+for old in "$dir"/*.pid; do
+  [ -e "$old" ] && pkill -TERM -s "$(cat "$old")" 2>/dev/null
+  rm -f "$old" "${{old%.pid}}.rc"; [ "${{old%.pid}}.log" = "$log" ] || rm -f "${{old%.pid}}.log"
+done
 chmod +x {script}
-setsid bash -c 'set -a; . {environment}; set +a; export TFGRID_HOOK={hook}
-  timeout -k 10 {timeout} {script} > "$0" 2>&1 < /dev/null; echo $? > "$1"' "$log" "$rc" &
+setsid bash -c 'set -a; . "$2"; set +a; export TFGRID_HOOK={hook}
+  timeout -k 10 {timeout} "$3" > "$0" 2>&1 < /dev/null; echo $? > "$1"' "$log" "$rc" {environment} {script} 2>/dev/null &
 pid=$!; echo $pid > "$dir/{id}.pid"
 tail -n +1 -s 0.1 --pid=$pid -f "$log"
 wait $pid
@@ -151,6 +156,8 @@ class Hook(Step):
         why, kind = f"it exited with {code} after {seconds:.1f} s", "hook-failed"
         if code == _TIMED_OUT or (code == _KILLED and seconds >= timeout):
             why, kind = f"it did not end within {timeout} s and was stopped", "hook-timeout"
+        elif code > 128:
+            why = f"it was ended by signal {code - 128} after {seconds:.1f} s"
         elif code in (126, 127):
             why = f"its interpreter or a program in it was not found (exit code {code})"
         last = [line for line in lines if line.strip()][-6:]
@@ -190,6 +197,9 @@ class Playbook(Step):
         path = context.app.playbook()
         assert path is not None, "this step only exists when there is a playbook"
         env = hook_environment(context)
-        values = {**variables(context), "tfgrid_environment": env, **{name: env[name] for name in context.environment.values}}
+        # Ansible would take `{{ … }}` in a value for a template of its own.
+        plain = {name: {"__ansible_unsafe": value} for name, value in env.items()}
+        mine = {name: plain[name] for name in context.environment.values}
+        values = {**variables(context), "tfgrid_environment": plain, **mine}
         outcome = run_playbook(context, self.name, path, values)
         return f"{outcome.tasks} tasks, {len(outcome.changed)} changed something"

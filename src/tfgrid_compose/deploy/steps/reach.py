@@ -13,6 +13,7 @@ from tfgrid_compose.errors import ReachError
 # A mycelium address can take minutes to be routed on the grid (facts, section 2.5).
 _DEADLINES = {"mycelium": 600.0}
 _DEADLINE = 180.0
+_KNOWN_DEADLINE = 45.0
 
 
 class Reach(Step):
@@ -60,5 +61,8 @@ class Reach(Step):
             )
         targets = [target_of(context.store, context.deployment, machine, address) for _, address in kinds]
         deadline = max(_DEADLINES.get(kind, _DEADLINE) for kind, _ in kinds)
+        if machine.get("address"):
+            # It was reached before: it is either there or something ended it.
+            deadline = min(deadline, _KNOWN_DEADLINE)
         target = ssh.wait_for_login(targets, deadline, lambda text: context.progress(self.name, text, True))
         return target.address

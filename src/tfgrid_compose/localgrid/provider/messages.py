@@ -65,6 +65,7 @@ _TABLE: dict[str, dict[str, tuple[int, str]]] = {
         "legacy_type_system": (4, "bool"),
     },
     "ImportRequest": {"type_name": (1, "string"), "id": (2, "string")},
+    "ImportResponse": {"diagnostics": (2, "*Diagnostic")},
     "StopResponse": {"error": (1, "string")},
 }  # fmt: skip
 

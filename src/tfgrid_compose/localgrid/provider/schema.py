@@ -107,6 +107,23 @@ class Block:
             ]
         return planned
 
+    def wished(self, planned: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+        """The plan without values that nobody wrote: computed ones are only carried over from the state.
+
+        A machine that moves must get a new address, unless its configuration names one.
+        """
+        wished = dict(planned)
+        for name, raw in self.attributes.items():
+            carried = raw.get("optional") and raw.get("computed") and name != "id"
+            if carried and name in planned and config.get(name) is None:
+                wished[name] = None
+        for name, raw, block in self.children():
+            items, written = planned.get(name), config.get(name)
+            if raw["nesting_mode"] == "list" and isinstance(items, list) and isinstance(written, list):
+                pairs = zip(items, [*written, *[{}] * len(items)], strict=False)
+                wished[name] = [block.wished(item, its_config) for item, its_config in pairs]
+        return wished
+
     def problems(self, config: dict[str, Any], path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
         """Every value of a configuration that a validator refuses; unknown ones pass."""
         for name in self.attributes:

@@ -11,6 +11,10 @@ from concurrent import futures
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+# Starting Terraform forks, and gRPC would comment on that on the user's terminal.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 import grpc
 
 from tfgrid_compose.errors import TfgridError
@@ -116,6 +120,7 @@ class Service:
                 resource.delete(prior)
                 state = None
             else:
+                planned = resource_block(request.type_name).wished(planned, decode(request.config) or {})
                 state = resource.create(planned) if prior is None else resource.update(prior, planned)
         except TfgridError as error:
             # What exists stays in the state, so that a failed update is never forgotten.
@@ -141,7 +146,7 @@ _CALLS: dict[str, tuple[str, str, str]] = {
     "ReadResource": ("read", "ReadRequest", "ReadResponse"),
     "PlanResourceChange": ("plan", "PlanRequest", "PlanResponse"),
     "ApplyResourceChange": ("apply", "ApplyRequest", "ApplyResponse"),
-    "ImportResourceState": ("import_state", "ImportRequest", "DiagnosticsResponse"),
+    "ImportResourceState": ("import_state", "ImportRequest", "ImportResponse"),
     "Stop": ("stop", "Empty", "StopResponse"),
 }
 

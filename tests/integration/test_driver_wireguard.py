@@ -1,0 +1,100 @@
+"""WireGuard tunnels for real: one interface of our own, with a peer that does not exist."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tfgrid_compose.drivers import wireguard
+from tfgrid_compose.errors import TunnelError
+from tfgrid_compose.localgrid.networks import wireguard_pair
+
+pytestmark = pytest.mark.integration
+
+NAME = "wg-inttest"
+# 10.231 and above are never chosen for a deployment.
+RANGE = "10.249.0.0/16"
+
+
+@pytest.fixture(autouse=True)
+def interface(runtime: Path) -> Iterator[None]:
+    """The interface is gone before and after every test."""
+    if os.geteuid() != 0:
+        pytest.skip("interfaces need root")
+    assert not wireguard.is_up(NAME), f"somebody else has an interface called {NAME}"
+    yield
+    wireguard.down(NAME)
+    assert not wireguard.is_up(NAME)
+    assert not Path("/run/wireguard", f"{NAME}.sock").exists()
+
+
+def config(allowed: str = RANGE) -> str:
+    """A configuration whose peer is made up and on loopback."""
+    return (
+        f"[Interface]\nAddress = 100.64.249.2\nPrivateKey = {wireguard_pair()[0]}\n[Peer]\nPublicKey = {wireguard_pair()[1]}\n"
+        f"AllowedIPs = {allowed}\nEndpoint = 127.0.0.1:9\n"
+    )
+
+
+def routes() -> str:
+    """The routes through our interface."""
+    return subprocess.run(["ip", "-4", "route", "show", "dev", NAME], capture_output=True, text=True).stdout
+
+
+def test_up_makes_interface_address_and_route_and_down_takes_all_away() -> None:
+    text = config()
+    wireguard.up(NAME, text)
+    assert wireguard.is_up(NAME)
+    assert NAME in wireguard.host_interfaces()
+    assert RANGE in routes()
+    assert RANGE in wireguard.host_routes()
+    path = wireguard.config_path(NAME)
+    assert path.read_text() == text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    wireguard.down(NAME)
+    assert not wireguard.is_up(NAME)
+    assert not path.exists(), "the private key goes with the tunnel"
+    assert RANGE not in wireguard.host_routes()
+
+
+def test_up_again_takes_the_new_configuration() -> None:
+    wireguard.up(NAME, config())
+    wireguard.up(NAME, config("10.250.0.0/16"))
+    assert "10.250.0.0/16" in routes()
+    assert RANGE not in routes()
+
+
+def test_up_works_after_the_interface_was_deleted_by_hand() -> None:
+    wireguard.up(NAME, config())
+    subprocess.run(["ip", "link", "del", "dev", NAME], check=True)
+    wireguard.up(NAME, config())
+    assert RANGE in routes()
+
+
+def test_down_is_no_error_when_the_interface_is_gone_or_never_was() -> None:
+    wireguard.down(NAME)
+    wireguard.up(NAME, config())
+    subprocess.run(["ip", "link", "del", "dev", NAME], check=True)
+    wireguard.down(NAME)
+    assert not wireguard.config_path(NAME).exists()
+
+
+def test_a_configuration_that_is_refused_leaves_nothing_and_says_why() -> None:
+    with pytest.raises(TunnelError, match=f"the tunnel {NAME} did not come up") as caught:
+        wireguard.up(NAME, config().replace("AllowedIPs = ", "AllowedIPs = nonsense/"))
+    assert "nonsense" in caught.value.why + " ".join(caught.value.details)
+    assert not wireguard.is_up(NAME)
+    assert not wireguard.config_path(NAME).exists()
+
+
+def test_only_routes_of_other_interfaces_clash() -> None:
+    wireguard.up(NAME, config())
+    assert wireguard.overlapping(RANGE, NAME) is None
+    clash = wireguard.overlapping("10.249.7.0/24", "wg-other")
+    assert clash and NAME in clash and clash.startswith(RANGE)
+    assert wireguard.overlapping("10.248.0.0/16", "wg-other") is None

@@ -1,0 +1,137 @@
+"""Folders and files of our own: where they are, and that nobody else reads them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tfgrid_compose.errors import StateError
+from tfgrid_compose.state import paths
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def test_folders_follow_the_xdg_variables(home: Path) -> None:
+    assert paths.config_dir() == home / "config" / "tfgrid-compose"
+    assert paths.state_dir() == home / "state" / "tfgrid-compose"
+    assert paths.cache_dir() == home / "cache" / "tfgrid-compose"
+    assert paths.runtime_dir() == home / "run" / "tfgrid-compose"
+
+
+@pytest.mark.parametrize("value", ["", "relative/path"])
+def test_variables_that_are_no_absolute_path_count_as_unset(home: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, value)
+    assert paths.config_dir() == home / ".config" / "tfgrid-compose"
+    assert paths.state_dir() == home / ".local" / "state" / "tfgrid-compose"
+    assert paths.cache_dir() == home / ".cache" / "tfgrid-compose"
+    assert paths.runtime_dir() == Path(f"/dev/shm/tfgrid-compose-{os.geteuid()}")
+
+
+def test_a_runtime_folder_that_is_gone_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "gone"))
+    assert paths.runtime_dir().parent == Path("/dev/shm")
+
+
+@pytest.mark.usefixtures("umask")
+def test_new_folders_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    file = paths.private_file(tmp_path / "a" / "b" / "file", b"secret")
+    assert file.read_bytes() == b"secret"
+    assert file.stat().st_mode & 0o077 == 0
+    assert [folder.stat().st_mode & 0o777 for folder in (tmp_path / "a", tmp_path / "a" / "b")] == [0o700, 0o700]
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_log_is_private_and_grows(tmp_path: Path) -> None:
+    for line in ("one\n", "two \udcff\n"):
+        with paths.private_log(tmp_path / "logs" / "run.log") as log:
+            log.write(line)
+    assert (tmp_path / "logs" / "run.log").read_text() == "one\ntwo ?\n"
+    assert (tmp_path / "logs" / "run.log").stat().st_mode & 0o077 == 0
+
+
+def test_a_file_that_is_replaced_becomes_private(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    file.chmod(0o644)
+    paths.private_file(file, b"new")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", 0o600)
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_on_a_full_disk_the_old_file_stays_whole_and_nothing_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    (tmp_path / f".file.{os.getpid()}").symlink_to("/dev/full")
+    with pytest.raises(StateError) as caught:
+        paths.private_file(file, b"new")
+    assert (caught.value.code, caught.value.why) == ("disk-full", "the disk is full")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert file.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_other_failures_keep_the_systems_words_and_name_the_folder(tmp_path: Path) -> None:
+    error = paths.write_error(tmp_path / "file", OSError(errno.EROFS, "Read-only file system"))
+    assert (error.code, error.why) == ("state-unwritable", "Read-only file system")
+    assert str(tmp_path) in error.fix
+    assert paths.write_error(tmp_path, OSError("odd")).why == "odd"
+    assert paths.write_error(tmp_path, OSError(errno.ENOSPC, "No space")).code == "disk-full"
+
+
+def test_a_file_in_the_way_of_a_folder_is_a_state_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError):
+        paths.private_dir(tmp_path / "file" / "a" / "b")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StateError):
+        paths.private_log(tmp_path / "folder")
+
+
+def test_a_file_in_the_way_of_a_files_folder_is_a_state_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError):
+        paths.private_file(tmp_path / "file" / "inner", b"x")
+
+
+@needs_root
+def test_under_sudo_our_files_belong_to_the_user_who_called_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFGRID_SUDO_UID", "12345")
+    monkeypatch.setenv("TFGRID_SUDO_GID", "23456")
+    assert paths.owner() == (12345, 23456)
+    file = paths.private_file(tmp_path / "a" / "file", b"x")
+    with paths.private_log(tmp_path / "a" / "log"):
+        pass
+    (tmp_path / "a" / "root").mkdir()
+    (tmp_path / "a" / "root" / "link").symlink_to("/etc/passwd")
+    owners = {item: (item.lstat().st_uid, item.lstat().st_gid) for item in (file, file.parent, file.with_name("log"))}
+    assert set(owners.values()) == {(12345, 23456)}
+    assert (tmp_path / "a" / "root").stat().st_uid == 0
+    paths.give_all(tmp_path / "a")
+    assert {item.lstat().st_uid for item in (tmp_path / "a").rglob("*")} == {12345}
+    assert Path("/etc/passwd").stat().st_uid == 0
+
+
+@pytest.mark.parametrize(("uid", "gid"), [("", ""), ("1000", ""), ("x", "1"), ("-1", "1")])
+def test_without_a_whole_sudo_record_files_are_the_callers(monkeypatch: pytest.MonkeyPatch, uid: str, gid: str) -> None:
+    monkeypatch.setenv("TFGRID_SUDO_UID", uid)
+    monkeypatch.setenv("TFGRID_SUDO_GID", gid)
+    assert paths.owner() == (os.geteuid(), os.getegid())
+
+
+def test_giving_a_tree_that_is_not_there_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFGRID_SUDO_UID", "12345")
+    monkeypatch.setenv("TFGRID_SUDO_GID", "12345")
+    paths.give_all(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
