@@ -33,10 +33,10 @@ def values(
 
 def test_a_file_is_parsed_and_never_executed(tmp_path: Path) -> None:
     (tmp_path / "env").write_text(
-        "# comment\nA=1\nexport B=two words\nC='single $A'\nD=\"double\\nline\"\nE=$(touch /tmp/owned)\nF=${A}\nG=\nH\nI=a=b#c\nJ=x # c\n"
+        "# comment\nA=1\nexport B=two words\nC='single $A'\nD=\"double\\nline\"\nE=$(touch /tmp/owned)\nF=${A}\nG=\nI=a=b#c\nJ=x # c\n"
     )
     assert read_file(tmp_path / "env") == {
-        "A": "1", "B": "two words", "C": "single $A", "D": "double\nline", "E": "$(touch /tmp/owned)", "F": "${A}", "G": "", "H": "",
+        "A": "1", "B": "two words", "C": "single $A", "D": "double\nline", "E": "$(touch /tmp/owned)", "F": "${A}", "G": "",
         "I": "a=b#c", "J": "x",
     }  # fmt: skip
 
@@ -135,10 +135,22 @@ def test_what_a_variable_depends_on_may_be_declared_after_it(app_folder: Path) -
     assert [variable.name for variable in values(app)[1]] == ["TOKEN"]
 
 
+@pytest.mark.parametrize(("text", "line"), [("A=1\nDB_PASSWORD\n", 2), ("=x\n", 1), ("A=1\n\n- b: c\n", 3)])
+def test_a_line_that_is_no_assignment_is_named(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / "env").write_text(text)
+    with pytest.raises(ManifestError, match=f":{line} can't be understood"):
+        read_file(tmp_path / "env")
+
+
+def test_an_endless_file_is_refused() -> None:
+    with pytest.raises(ManifestError, match="too large"):
+        read_file(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize("name", ["$(reboot)", "a b", "1A", "A;B", "my.name"])
 def test_a_name_that_no_shell_takes_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "env").write_text(f"'{name}'=1\n")
-    with pytest.raises(ManifestError, match="can't be the name of a variable") as caught:
+    with pytest.raises(ManifestError, match=":1 can't be understood") as caught:
         read_file(tmp_path / "env")
     assert caught.value.code == "env-file-invalid"
 

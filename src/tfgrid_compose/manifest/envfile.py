@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest.load import App, nearest
 from tfgrid_compose.manifest.model import Variable
 
+MAX_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -30,26 +31,51 @@ class Environment:
 
 
 def read_file(path: Path) -> dict[str, str]:
-    """The assignments of an environment file. Raises `ManifestError`."""
+    """The assignments of an environment file, pipes included. Raises `ManifestError` with file and line."""
+    found: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(_text(path))):
+        written = binding.original.string
+        line = binding.original.line + written[: len(written) - len(written.lstrip())].count("\n")
+        if binding.error:
+            raise _invalid(path, line, "it is no assignment")
+        if binding.key is None:
+            continue
+        # Names are written into shell scripts as they are; only values can be quoted.
+        if not _NAME.fullmatch(binding.key):
+            raise _invalid(path, line, f"{binding.key!r} can't be the name of a variable")
+        if binding.value is None:
+            raise _invalid(path, line, f"{binding.key} has no `=` behind it")
+        found[binding.key] = binding.value
+    return found
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise ManifestError(
+                f"environment file {path} is too large",
+                why=f"it has more than {MAX_BYTES // 1024} KB",
+                fix="name the right file with --env-file",
+                code="env-file-unreadable",
+            )
+        return raw.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ManifestError(
             f"environment file {path} can't be read", why=reason, fix="name the right file with --env-file",
             code="env-file-unreadable",
         ) from error  # fmt: skip
-    found = {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items()}
-    for name in found:
-        # Names are written into shell scripts as they are; only values can be quoted.
-        if not _NAME.fullmatch(name):
-            raise ManifestError(
-                f"environment file {path}: {name!r} can't be the name of a variable",
-                why="names are letters, digits and _, and don't begin with a digit",
-                fix="write each line as NAME=value",
-                code="env-file-invalid",
-            )
-    return found
+
+
+def _invalid(path: Path, line: int, why: str) -> ManifestError:
+    return ManifestError(
+        f"environment file {path}:{line} can't be understood",
+        why=why,
+        fix="write each line as NAME=value; names are letters, digits and _",
+        code="env-file-invalid",
+    )
 
 
 def app_file(app: App, chosen: Path | None = None) -> Path | None:

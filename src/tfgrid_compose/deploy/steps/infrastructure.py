@@ -26,7 +26,8 @@ class Infrastructure(Step):
     expected = 3.0
 
     def describe(self, context: Context) -> str:
-        """The machines with node and size."""
+        """The machines with node and size. Raises `EnvironmentError_` when there is no Terraform to make them."""
+        find(context.terraform)
         parts = []
         for role, size in context.sizes.items():
             for node in context.nodes[role]:
