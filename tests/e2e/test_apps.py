@@ -268,3 +268,30 @@ def test_own_patterns_and_pattern_options(cli: Cli, make_app: Make, removing: Ca
     finally:
         cli.run("down", "e2e-pattern", "--yes", code=None)
         shutil.rmtree(folder)
+
+
+def test_an_odd_path_and_a_hook_that_prints_a_secret(
+    cli: Cli, make_app: Make, removing: Callable[[str], str], tmp_path: Path
+) -> None:
+    name = removing("e2e-odd")
+    leak = 'echo "$TOKEN"; printf %s "x$TOKEN" | base64 -w0; echo; env; exit 3'
+    source = make_app(name, "environment: [{name: TOKEN, secret: true}]\n", setup=leak)
+    folder = tmp_path / "we ird" / "ünï 'quoted' $(touch owned)"
+    folder.parent.mkdir()
+    source.rename(folder)
+    (folder / "src" / "a b").mkdir(parents=True)
+    (folder / "src" / "a b" / "line\nbreak 'ü'.txt").write_text("here")
+    values = tmp_path / "values"
+    secret = SENTINEL.replace("'", "")
+    values.write_text(f"TOKEN='{secret}'\n")
+    failed = cli.run("up", str(folder / ".." / folder.name), "--env-file", str(values), "--verbose", "--yes", code=9)
+    streamed = cli.run("up", str(folder), "--json", code=9)
+    shown = [failed.stdout, failed.stderr, streamed.stdout, streamed.stderr, cli.run("logs", name, "--hook", "setup").stdout]
+    shown += [cli.run("status", name, "--json", code=1).stdout, cli.run("inspect", name).stdout]
+    files = [path for path in (cli.home / "state").rglob("*") if path.is_file()]
+    for form in [*forms(secret), b64encode(f"x{secret}".encode())]:
+        assert not any(form in text.encode() for text in shown)
+        assert [path for path in files if form in path.read_bytes()] == []
+    assert "TOKEN=" in shown[-3], "the line is there, its secret is not"
+    assert cli.exec(name, "cat '/tmp/app-source/a b/line'*") == "here"
+    assert not (tmp_path / "owned").exists() and not (cli.home / "owned").exists()
