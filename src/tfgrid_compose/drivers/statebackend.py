@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tfgrid_compose.errors import TfgridError
+
 Load = Callable[[], bytes | None]
 Save = Callable[[bytes | None], None]
 
@@ -90,10 +92,14 @@ def serve(load: Load, save: Save) -> Iterator[dict[str, str]]:
             "TF_HTTP_ADDRESS": address, "TF_HTTP_LOCK_ADDRESS": address, "TF_HTTP_UNLOCK_ADDRESS": address,
             "TF_HTTP_USERNAME": "tfgrid", "TF_HTTP_PASSWORD": password,
         }  # fmt: skip
+    except TfgridError as error:
+        if isinstance(server.failure, TfgridError):
+            # Why the state could not be kept explains more than Terraform's own words about it.
+            raise server.failure from error
+        raise
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-        if server.failure is not None:
-            # Why the state could not be kept explains more than Terraform's own words about it.
-            raise server.failure
+    if server.failure is not None:
+        raise server.failure
