@@ -66,6 +66,7 @@ def settings(folder: Path, forks: int) -> dict[str, str]:
         "ANSIBLE_CALLBACK_PLUGINS": str(_PLUGINS),
         "ANSIBLE_CALLBACKS_ENABLED": "tfgrid_events",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_INVENTORY_ENABLED": "yaml",
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_SSH_ARGS": "",
         "ANSIBLE_FORKS": str(max(1, forks)),
