@@ -90,6 +90,8 @@ def _stop_on(signal_number: int, frame: object) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    # A normal user's PATH on Debian lacks these folders, and nft, wg-quick's helpers and others stand there.
+    os.environ["PATH"] = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop_on)
     try:
