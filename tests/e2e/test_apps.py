@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 import urllib.parse
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from .conftest import SENTINEL, Cli
 
@@ -97,7 +100,7 @@ def test_a_failing_hook_fails_the_deployment_whatever_it_prints(cli: Cli, make_a
     assert "hook setup failed" in failed.stderr and "it exited with 3" in failed.stderr and "cause" in failed.stderr
     assert cli.status(name)["status"] == "failed"
     assert cli.status(name)["last_run"]["error"]["code"] == "hook-failed"
-    make_app(name, setup="test -f /root/half || { touch /root/half; exit 1; }", healthcheck="exit 5")
+    make_app(name, setup="test -f /srv/half || { touch /srv/half; exit 1; }", healthcheck="exit 5")
     cli.run("up", str(app), "--yes", code=9)
     machine = json.loads(cli.run("inspect", name).stdout)["data"]["machines"][0]["contract"]
     failed = cli.run("up", str(app), "--yes", code=9)
@@ -133,10 +136,10 @@ def test_a_hook_that_ends_sshd_is_one_clear_error(cli: Cli, make_app: Make, remo
 
 def test_a_hook_survives_a_connection_that_breaks(cli: Cli, make_app: Make, removing: Callable[[str], str]) -> None:
     name = removing("e2e-broken")
-    app = make_app(name, setup="echo before; pkill -9 -f 'sshd: root' || true; sleep 3; echo after > /root/after")
+    app = make_app(name, setup="echo before; pkill -9 -f 'sshd: root' || true; sleep 3; echo after > /srv/after")
     done = cli.run("up", str(app), "--yes")
     assert "the connection broke" in done.stderr
-    assert cli.exec(name, "cat /root/after") == "after"
+    assert cli.exec(name, "cat /srv/after") == "after"
 
 
 def test_a_playbook_replaces_the_hooks(cli: Cli, make_app: Make, removing: Callable[[str], str]) -> None:
@@ -146,10 +149,10 @@ def test_a_playbook_replaces_the_hooks(cli: Cli, make_app: Make, removing: Calla
         (app / "deployment" / f"{hook}.sh").unlink()
     (app / "deployment" / "playbook.yml").write_text(
         "- hosts: app\n  gather_facts: false\n  tasks:\n"
-        "    - ansible.builtin.copy: {dest: /root/colour, content: '{{ COLOUR }} at {{ tfgrid_environment.PRIMARY_IP }}'}\n"
+        "    - ansible.builtin.copy: {dest: /srv/colour, content: '{{ COLOUR }} at {{ tfgrid_environment.PRIMARY_IP }}'}\n"
     )
     assert "configure" in cli.steps("up", str(app))
-    assert cli.exec(name, "cat /root/colour").startswith("green at 10.")
+    assert cli.exec(name, "cat /srv/colour").startswith("green at 10.")
     (app / "deployment" / "playbook.yml").write_text("- hosts: app\n  tasks:\n    - ansible.builtin.command: /bin/false\n")
     failed = cli.run("up", str(app), "--yes", code=9)
     assert "Ansible failed on vm in task" in failed.stderr and "Log:" in failed.stderr
@@ -190,6 +193,7 @@ def test_a_run_that_is_killed_is_gone_on_with(cli: Cli, make_app: Make, removing
     process.kill()
     process.communicate()
     assert cli.status(name)["last_run"]["outcome"] == "cut off"
+    _wait_for_no_child(cli)
     before = json.loads(cli.run("inspect", name).stdout)["data"]["machines"]
     ran = cli.steps("up", str(app))
     assert "infrastructure" not in ran and "platform" in ran
@@ -198,20 +202,41 @@ def test_a_run_that_is_killed_is_gone_on_with(cli: Cli, make_app: Make, removing
     assert len(mine) == 1
 
 
-def test_ctrl_c_stops_the_hook_and_leaves_a_run_that_goes_on(cli: Cli, make_app: Make, removing: Callable[[str], str]) -> None:
-    import signal
+def _wait_for_no_child(cli: Cli) -> None:
+    """Neither Ansible nor Terraform outlives the run that started it."""
+    deadline = time.monotonic() + 20
+    mark = str(cli.home).encode()
+    while True:
+        lines = [_command_of(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+        left = [line for line in lines if mark in line and (b"ansible" in line or b"terraform" in line)]
+        if not left:
+            return
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
+
+def _command_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # It has just ended.
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_the_hook_and_leaves_a_run_that_goes_on(
+    cli: Cli, make_app: Make, removing: Callable[[str], str], how: signal.Signals
+) -> None:
     name = removing("e2e-ctrlc")
-    app = make_app(name, setup="echo waiting; test -f /root/go || sleep 500")
+    app = make_app(name, setup="echo waiting; test -f /srv/go || sleep 500")
     process = cli.start("up", str(app), "--yes", "--json")
     assert process.stdout is not None
     for line in process.stdout:
         if '"waiting"' in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
-    assert cli.exec(name, "touch /root/go; pgrep -fc '[s]leep 500' || true") == "0"
+    assert cli.exec(name, "touch /srv/go; pgrep -fc '[s]leep 500' || true") == "0"
     assert cli.status(name)["last_run"]["outcome"] == "interrupted"
     assert list(cli.steps("up", str(app))) == ["reach", "setup", "configure", "healthcheck", "activate"]
 
@@ -233,11 +258,11 @@ def test_a_full_disk_on_the_machine_is_named(cli: Cli, make_app: Make, removing:
     name = removing("e2e-full")
     app = make_app(name)
     cli.run("up", str(app), "--yes")
-    cli.run("exec", name, "--", "dd if=/dev/zero of=/root/fill bs=1M 2>/dev/null; true", code=None)
+    cli.run("exec", name, "--", "dd if=/dev/zero of=/srv/fill bs=1M 2>/dev/null; true", code=None)
     (app / "big.bin").write_bytes(bytes(range(256)) * 8000)
     failed = cli.run("up", str(app), "--yes", code=9)
     assert "its disk is full" in failed.stderr and "--disk" in failed.stderr
-    cli.exec(name, "rm /root/fill")
+    cli.exec(name, "rm /srv/fill")
     cli.run("up", str(app), "--yes")
 
 

@@ -24,7 +24,7 @@ def test_every_kind_of_address_answers_and_the_preferred_one_is_used(
     sizes = "resources: {cpu: 1, memory: 512, disk: 4, ports: ['9000:http']}\n"
     app = make_app(
         name, sizes + "network: {provision: 'mycelium, wireguard, ipv4, ipv6', prefer: [mycelium, ipv4]}\n",
-        setup="printf '%s\n' \"$TFGRID_WIREGUARD_IP\" \"$TFGRID_MYCELIUM_IP\" \"$TFGRID_IPV4_ADDRESS\" \"$TFGRID_IPV6_ADDRESS\" > /root/seen",
+        setup="printf '%s\n' \"$TFGRID_WIREGUARD_IP\" \"$TFGRID_MYCELIUM_IP\" \"$TFGRID_IPV4_ADDRESS\" \"$TFGRID_IPV6_ADDRESS\" > /srv/seen",
     )  # fmt: skip
     cli.run("up", str(app), "--yes")
     facts = cli.status(name)
@@ -37,7 +37,7 @@ def test_every_kind_of_address_answers_and_the_preferred_one_is_used(
     for address in found.values():
         with socket.create_connection((address, 22), timeout=5) as connection:
             assert connection.recv(4) == b"SSH-", address
-    assert cli.exec(name, "cat /root/seen").splitlines() == [
+    assert cli.exec(name, "cat /srv/seen").splitlines() == [
         found["wireguard"], found["mycelium"], found["ipv4"], found["ipv6"],
     ]  # fmt: skip
     with pytest.raises(OSError):

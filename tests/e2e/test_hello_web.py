@@ -162,10 +162,10 @@ def test_a_changed_size_is_applied_to_the_running_machine(cli: Cli, app: Path) -
 
 
 def test_a_larger_disk_keeps_its_data(cli: Cli, app: Path) -> None:
-    cli.exec(NAME, "echo precious > /root/precious")
+    cli.exec(NAME, "echo precious > /srv/precious")
     assert "infrastructure" in cli.steps("up", str(app), "--disk", "12")
     assert int(cli.exec(NAME, "df --output=size -BM / | tail -n 1").rstrip("M")) > 11 * 1024
-    assert cli.exec(NAME, "cat /root/precious") == "precious"
+    assert cli.exec(NAME, "cat /srv/precious") == "precious"
 
 
 def test_old_releases_are_pruned_and_current_is_the_last(cli: Cli, app: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_tunnel_that_was_deleted_by_hand_comes_back(cli: Cli, app: Path) -> No
 
 
 def test_the_grid_can_be_stopped_and_started_and_everything_is_still_there(cli: Cli, app: Path) -> None:
-    cli.exec(NAME, "echo kept > /root/kept")
+    cli.exec(NAME, "echo kept > /srv/kept")
     cli.run("localgrid", "down")
     from .conftest import leftovers
 
@@ -197,7 +197,7 @@ def test_the_grid_can_be_stopped_and_started_and_everything_is_still_there(cli: 
     assert cli.status(NAME)["machine"]["reachable"] is False
     cli.run("localgrid", "up")
     assert list(cli.steps("up", str(app))) == ["tunnel", "reach"]
-    assert cli.exec(NAME, "cat /root/kept") == "kept"
+    assert cli.exec(NAME, "cat /srv/kept") == "kept"
     assert "Good" in page(cli)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def init(folder: Path, name: str | None) -> None:
 
     for path in write_app(folder, name):
         click.echo(f"  wrote {path}", err=True)
-    click.echo(f"Next:  tfgrid-compose up {folder}")
+    click.echo(f"Next:  tfgrid-compose up {shlex.quote(str(folder))}")
 
 
 @click.command(epilog="Example:  tfgrid-compose validate ./my-app --strict")

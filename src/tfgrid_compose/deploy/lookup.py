@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from tfgrid_compose.errors import NotFoundError, UsageError
@@ -38,7 +39,7 @@ def find(store: Store, target: str | None, folder: Path | None = None) -> Deploy
         if mine:
             return _only(mine, target)
         raise NotFoundError(
-            f"the app in {target} is not deployed", fix=f"tfgrid-compose up {target}", code="deployment-not-found"
+            f"the app in {target} is not deployed", fix=f"tfgrid-compose up {shlex.quote(target)}", code="deployment-not-found"
         )
     begun = [item for item in everything if len(target) >= 2 and item.id.startswith(target.lower())]
     if begun:

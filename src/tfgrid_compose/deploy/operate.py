@@ -30,7 +30,7 @@ def hook_machine(deployment: Deployment) -> dict[str, Any]:
         raise NotFoundError(
             f"{deployment.name} has no machine",
             why=f"its status is {deployment.status}",
-            fix=f"tfgrid-compose up {deployment.app_dir}",
+            fix=f"tfgrid-compose up {shlex.quote(deployment.app_dir)}",
             code="machine-missing",
         )
     role = load_pattern(str(deployment.data["pattern"])).pattern.hook_role()

@@ -184,8 +184,11 @@ class _Events:
     def error(self, playbook: Path, code: int, tail: list[str], log: str, redact: Callable[[str], str]) -> PlatformError:
         """The error for a failed run."""
         if not self._failures:
-            return PlatformError(f"Ansible exited with {code} on {playbook.name}", why=(tail or ["it printed nothing"])[-1],
-                                 details=tail[-6:], fix=f"read {log}", log=log)  # fmt: skip
+            named = [line for line in tail if "ERROR" in line]
+            why = (named or tail[-1:] or ["it printed nothing"])[0]
+            return PlatformError(
+                f"Ansible exited with {code} on {playbook.name}", why=why, details=tail[-6:], fix=f"read {log}", log=log
+            )
         first = self._failures[0]
         unreachable = first["status"] == "unreachable"
         return PlatformError(

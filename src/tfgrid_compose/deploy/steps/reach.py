@@ -45,8 +45,11 @@ class Reach(Step):
         context.close()
         context.remember(prefer=list(context.app.manifest.network.preferred()))
         machines = context.machines()
-        with ThreadPoolExecutor(max_workers=max(1, min(8, len(machines)))) as pool:
-            found = list(pool.map(lambda machine: self._reach(context, machine), machines))
+        if len(machines) == 1:
+            found = [self._reach(context, machines[0])]  # In this thread, where Ctrl-C ends it at once.
+        else:
+            with ThreadPoolExecutor(max_workers=max(1, min(8, len(machines)))) as pool:
+                found = list(pool.map(lambda machine: self._reach(context, machine), machines))
         context.remember(machines=[{**machine, "address": address} for machine, address in zip(machines, found, strict=True)])
         return ", ".join(found)
 
