@@ -137,8 +137,8 @@ output "users" {
 
 
 def test_plain_terraform_works_by_hand(cli: Cli, tmp_path: Path) -> None:
-    settings = cli.run("localgrid", "terraform-rc").stdout.strip()
-    assert "dev_overrides" in cli.run("localgrid", "terraform-rc", "--print").stdout
+    settings = cli.run("localgrid", "terraform-rc", "--path").stdout.strip()
+    assert "dev_overrides" in cli.run("localgrid", "terraform-rc").stdout
     (tmp_path / "main.tf").write_text(_PLAIN)
 
     def terraform(*words: str, code: int = 0) -> str:

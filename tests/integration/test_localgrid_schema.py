@@ -73,7 +73,10 @@ def test_a_spawned_plugin_serves_the_same_schema(home: Path, tmp_path: Path, fet
     folder.mkdir()
     (folder / "main.tf").write_text(HEAD)
     printed = subprocess.run(
-        [sys.executable, "-m", "tfgrid_compose", "localgrid", "terraform-rc"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tfgrid_compose", "localgrid", "terraform-rc", "--path"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     settings = Path(printed.stdout.strip())
     assert settings.stat().st_mode & 0o777 == 0o600
@@ -90,7 +93,7 @@ def test_a_spawned_plugin_serves_the_same_schema(home: Path, tmp_path: Path, fet
 
 def test_the_configuration_for_terraform_by_hand_can_be_printed(home: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tfgrid_compose", "localgrid", "terraform-rc", "--print"],
+        [sys.executable, "-m", "tfgrid_compose", "localgrid", "terraform-rc"],
         capture_output=True, text=True, check=True, env={**os.environ, "TFGRID_LOCALGRID": "1"},
     )  # fmt: skip
     assert '"threefoldtech/grid" = ' in done.stdout

@@ -101,17 +101,17 @@ def _stop(*, reset: bool) -> None:
         )  # fmt: skip
 
 
-@localgrid.command("terraform-rc", epilog="Example:  export TF_CLI_CONFIG_FILE=$(tfgrid-compose localgrid terraform-rc)")
-@click.option("--print", "show", is_flag=True, help="Print the configuration instead of its path.")
-def terraform_rc(show: bool) -> None:
-    """Print the path of a CLI configuration with which plain terraform or tofu works on the local grid.
+@localgrid.command("terraform-rc", epilog="Example:  export TF_CLI_CONFIG_FILE=$(tfgrid-compose localgrid terraform-rc --path)")
+@click.option("--path", "only_path", is_flag=True, help="Print the path of the configuration instead of the text.")
+def terraform_rc(only_path: bool) -> None:
+    """Print the CLI configuration with which plain terraform or tofu works on the local grid.
 
     Use any words as mnemonic. `terraform init` is not needed, and works only for other providers.
     """
     from tfgrid_compose.localgrid.terraformrc import write_configuration
 
     path = write_configuration()
-    click.echo(Path(path).read_text() if show else str(path), nl=not show)
+    click.echo(str(path) if only_path else Path(path).read_text(), nl=only_path)
 
 
 @localgrid.command("provider", hidden=True)
