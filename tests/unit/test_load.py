@@ -352,37 +352,34 @@ trees = st.recursive(
 fuzz = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
+def loads_or_explains(folder: Path) -> None:
+    """Whatever the manifest holds, it is one or there is an error with a next step."""
+    try:
+        assert load_app(folder).manifest.name
+    except TfgridError as error:
+        assert error.what
+        assert error.fix
+
+
 @fuzz
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_a_manifest_or_an_explained_error(app_folder: Path, content: bytes) -> None:
     (app_folder / "tfgrid-compose.yaml").write_bytes(content)
-    try:
-        assert load_app(app_folder).manifest.name
-    except TfgridError as error:
-        assert error.what
-        assert error.fix
+    loads_or_explains(app_folder)
 
 
 @fuzz
 @given(st.text("ab:-[]{}&*!|>'\"#%@,? \n\t1.<~", max_size=60))
 def test_arbitrary_yaml_is_a_manifest_or_an_explained_error(app_folder: Path, text: str) -> None:
     (app_folder / "tfgrid-compose.yaml").write_text("name: a\n" + text)
-    try:
-        assert load_app(app_folder).manifest.name
-    except TfgridError as error:
-        assert error.what
-        assert error.fix
+    loads_or_explains(app_folder)
 
 
 @fuzz
 @given(st.dictionaries(keys, trees, max_size=6))
 def test_arbitrary_values_under_known_keys_are_a_manifest_or_an_explained_error(app_folder: Path, data: dict[str, Any]) -> None:
     (app_folder / "tfgrid-compose.yaml").write_text(yaml.safe_dump({"name": "a", **data}))
-    try:
-        assert load_app(app_folder).manifest.name
-    except TfgridError as error:
-        assert error.what
-        assert error.fix
+    loads_or_explains(app_folder)
 
 
 # What once went wrong
