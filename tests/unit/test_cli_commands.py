@@ -21,9 +21,8 @@ from tfgrid_compose.cli import elevate
 from tfgrid_compose.cli import main as entry
 from tfgrid_compose.cli import operate as cli_operate
 from tfgrid_compose.cli.main import COMMANDS, cli
-from tfgrid_compose.cli.render import error_text, seconds_text, table
 from tfgrid_compose.drivers import ssh
-from tfgrid_compose.errors import EnvironmentError_, TfgridError
+from tfgrid_compose.errors import EnvironmentError_
 from tfgrid_compose.state.store import Deployment, Store
 
 Call = Callable[..., tuple[int, str, str]]
@@ -568,27 +567,6 @@ def test_the_same_command_runs_again_as_root_with_what_it_needs(monkeypatch: pyt
     kept = words[1].removeprefix("--preserve-env=").split(",")
     assert {"HOME", "PATH", "TFGRID_LOCALGRID", "TFGRID_SUDO_UID"} <= set(kept)
     assert "AWS_SECRET" not in kept
-
-
-# Rendering
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (89.6, "90 s"), (125, "2 min 5 s")]
-)
-def test_seconds_are_written_as_people_do(seconds: float, text: str) -> None:
-    assert seconds_text(seconds) == text
-
-
-def test_an_error_shows_all_that_it_knows_in_a_fixed_order() -> None:
-    error = TfgridError("it broke", why="so", fix="do this", details=["last line"], log="/x.log")
-    assert click.unstyle(error_text(error)).splitlines() == [
-        "Error: it broke", "  Reason:  so", "    | last line", "  Log:     /x.log", "  Next:    do this",
-    ]  # fmt: skip
-
-
-def test_columns_are_as_wide_as_their_widest_cell() -> None:
-    assert click.unstyle(table(["A", "LONG"], [["wide", "x"], ["y", ""]])) == "A     LONG\nwide  x\ny"
 
 
 # doctor
