@@ -14,7 +14,7 @@ from tfgrid_compose.grids.addresses import machine_mycelium, mycelium_network
 from tfgrid_compose.localgrid import deployments, networks
 from tfgrid_compose.localgrid.catalog import GIB
 from tfgrid_compose.localgrid.engine import Engine
-from tfgrid_compose.localgrid.plugin import _node
+from tfgrid_compose.localgrid.plugin import _info, _node
 from tfgrid_compose.localgrid.provider.values import UNKNOWN
 
 pytestmark = pytest.mark.integration
@@ -318,6 +318,83 @@ def test_a_different_deployment_of_the_same_name_is_not_adopted(workspace: Works
     assert len(engine.ledger.contracts()) == 3
 
 
+OURS = "vm_0123456789abcdef"
+
+
+def test_a_deployment_with_an_id_in_its_name_is_adopted_whatever_it_holds(
+    workspace: Workspace, engine: Engine, kernel: FakeKernel
+) -> None:
+    workspace.write(network() + deployment(vm(extra="    publicip = true\n"), name=OURS))
+    before = workspace.apply()
+    (workspace.folder / "terraform.tfstate").unlink()
+    workspace.write(network() + deployment(vm(extra="    publicip = true\n", memory=2048), name=OURS))
+    after = workspace.apply()
+    assert (after[VM]["id"], after[VM]["vms"][0]["computedip"]) == (before[VM]["id"], before[VM]["vms"][0]["computedip"])
+    assert [spec.memory for spec in kernel.specs.values()] == [2048]
+    assert (kernel.names("start"), kernel.names("remove")) == (["vm"], [])
+    assert len(engine.ledger.contracts()) == 2
+    assert drifted(workspace) == {}
+
+
+def test_a_deployment_that_stands_on_another_node_after_a_crash_moves(
+    workspace: Workspace, engine: Engine, kernel: FakeKernel
+) -> None:
+    workspace.write(network(nodes="[1, 2]") + deployment(name=OURS))
+    before = workspace.apply()
+    (workspace.folder / "terraform.tfstate").unlink()
+    workspace.write(network(nodes="[1, 2]") + deployment(name=OURS, node=2))
+    after = workspace.apply()
+    assert after[VM]["id"] != before[VM]["id"]
+    assert [item.node for item in engine.ledger.contracts() if item.data["type"] == "vm"] == [2]
+    assert kernel.names("remove") == ["vm"] and len(kernel.specs) == 1
+
+
+def test_the_old_machine_stays_when_the_other_node_is_full(workspace: Workspace, engine: Engine, kernel: FakeKernel) -> None:
+    workspace.write(network(nodes="[1, 6]") + deployment(vm(memory=7168), name=OURS))
+    workspace.apply()
+    (workspace.folder / "terraform.tfstate").unlink()
+    workspace.write(network(nodes="[1, 6]") + deployment(vm(memory=7168), name=OURS, node=6))
+    assert "node 6 does not have enough resources" in fails(workspace)
+    assert [item.node for item in engine.ledger.contracts() if item.data["type"] == "vm"] == [1]
+    assert len(kernel.specs) == 1
+
+
+def test_an_adopted_machine_survives_an_update_that_fails(workspace: Workspace, engine: Engine, kernel: FakeKernel) -> None:
+    workspace.write(network() + deployment(name=OURS))
+    before = workspace.apply()
+    (workspace.folder / "terraform.tfstate").unlink()
+    kernel.stopped.update(kernel.specs)
+    kernel.specs.clear()
+
+    def refuse(spec: object) -> None:
+        raise OSError("no such kernel")
+
+    kernel.on_start = refuse
+    assert "OSError: no such kernel" in fails(workspace)
+    assert kernel.names("remove") == []
+    kernel.on_start = lambda spec: None
+    assert workspace.apply()[VM]["id"] == before[VM]["id"]
+
+
+def test_the_apps_name_is_in_the_contracts_metadata_and_follows_it(workspace: Workspace, engine: Engine) -> None:
+    def text(project: str) -> str:
+        line = f'solution_type = "{project}"\n'
+        return network(extra=line) + deployment(vm(), f"  {line}", name=OURS)
+
+    for project in ("tfgrid-compose/one", "tfgrid-compose/two"):
+        workspace.write(text(project))
+        workspace.apply()
+        assert {item.data["projectName"] for item in engine.ledger.contracts()} == {project}
+        assert {_info(item).app for item in engine.ledger.contracts()} == {project.split("/")[1]}
+
+
+def test_machines_that_come_later_never_take_the_disks_of_another(workspace: Workspace, kernel: FakeKernel) -> None:
+    for names in (("one", "two"), ("two",), ("two", "three")):
+        workspace.write(network() + deployment(*(vm(name) for name in names)))
+        workspace.apply()
+    assert sorted(spec.hostname for spec in kernel.specs.values()) == ["three", "two"]
+
+
 def test_another_accounts_deployment_is_not_adopted(workspace: Workspace) -> None:
     workspace.write(network() + deployment())
     before = workspace.apply()
@@ -579,7 +656,7 @@ def test_outputs_of_the_pattern_are_complete(workspace: Workspace, engine: Engin
     for file in (BUILTIN / "single-vm" / "infrastructure").glob("*.tf"):
         (workspace.folder / file.name).write_text(file.read_text())
     values = {
-        "mnemonic": "words", "tfgrid_network": "dev", "deployment_id": "abc", "ip_range": "10.7.0.0/16",
+        "mnemonic": "words", "tfgrid_network": "dev", "deployment_id": "abc", "app_name": "my-app", "ip_range": "10.7.0.0/16",
         "SSH_KEY": "ssh-ed25519 A",
         "vm_node": "2", "vm_cpu": "2", "vm_mem": "1024", "vm_disk": "10",
         "data_disks": '[{"name":"data","size":5,"mount":"/data"}]',

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.base import ContractInfo, Node, Progress
+from tfgrid_compose.grids.base import ContractInfo, Marked, Node, Progress
 
 
 class LiveGrid:
@@ -16,6 +16,8 @@ class LiveGrid:
 
     needs_root = False
     lists_nodes = False
+    adopts = False
+    can_snapshot = False
 
     def __init__(self, network: str) -> None:
         self.name = network
@@ -60,13 +62,20 @@ class LiveGrid:
         )
 
     @contextmanager
-    def terraform(self, progress: Progress) -> Iterator[dict[str, str]]:
+    def terraform(self, progress: Progress, *, only_look: bool = False) -> Iterator[dict[str, str]]:
         """The account, by environment only."""
         yield {"TF_VAR_mnemonic": self._mnemonic(), "TF_VAR_tfgrid_network": self.name}
 
     def contracts(self, deployment: str) -> list[ContractInfo]:
         """Unknown without the grid's directory; raising is the only honest answer."""
-        raise GridError(
+        raise self._no_list()
+
+    def marked(self) -> list[Marked]:
+        """Unknown for the same reason."""
+        raise self._no_list()
+
+    def _no_list(self) -> GridError:
+        return GridError(
             f"contracts of network {self.name} can't be listed yet",
             why="this version does not ask the grid's contract directory",
             fix="look them up on https://dashboard.grid.tf",
@@ -83,3 +92,27 @@ class LiveGrid:
     def remains(self, contracts: Sequence[int]) -> list[str]:
         """Terraform's destroy is the proof; there is nothing else to ask yet."""
         return []
+
+    def snapshot(self, contracts: Sequence[int], name: str) -> int:
+        """Nodes of the grid keep no snapshots."""
+        raise self._no_snapshots()
+
+    def restore(self, contracts: Sequence[int], name: str) -> None:
+        """Nodes of the grid keep no snapshots."""
+        raise self._no_snapshots()
+
+    def snapshots(self, contracts: Sequence[int]) -> list[str]:
+        """Nodes of the grid keep no snapshots."""
+        raise self._no_snapshots()
+
+    def forget_snapshot(self, contracts: Sequence[int], name: str) -> None:
+        """Nodes of the grid keep no snapshots."""
+        raise self._no_snapshots()
+
+    def _no_snapshots(self) -> GridError:
+        return GridError(
+            f"network {self.name} has no snapshots of machines",
+            why="nodes of the ThreeFold Grid don't copy a machine's disks",
+            fix="let the app keep backups of its data, or use --network local",
+            code="snapshot-unsupported",
+        )

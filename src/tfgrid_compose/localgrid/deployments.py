@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids.addresses import AddressError, machine_mycelium
-from tfgrid_compose.localgrid import router
+from tfgrid_compose.grids.marks import app_of, deployment_of
+from tfgrid_compose.localgrid import faults, router
 from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES
 from tfgrid_compose.localgrid.engine import Engine, in_parallel, node_exists
 from tfgrid_compose.localgrid.ledger import Contract, Resources
@@ -59,25 +61,62 @@ class DeploymentConfig:
 def create(engine: Engine, twin: int, config: DeploymentConfig) -> Contract:
     """Make the contract and start its machines.
 
-    An equal deployment of the same name that a crash left behind is adopted. Raises `GridError`
-    in the real provider's words; a failed start cancels the contract.
+    What a crash left of the same deployment is adopted and brought to `config`; what stands of it on
+    another node is cancelled. Raises `GridError` in the real provider's words; a failed start cancels
+    a contract that holds nothing yet.
     """
     _check(engine, config)
     existing = _adoptable(engine, twin, config)
+    held = existing.resources if existing else None
+    _check_capacity(engine, config.node, _resources(config), held)
+    if faults.take(engine.ledger, "no-capacity", *_names(config)):
+        raise _full(config.node, _resources(config), Resources())
+    for stray in _strays(engine, twin, config, existing):
+        cancel(engine, stray.id)
     if existing is None:
-        with engine.lock():
-            needed = _resources(config)
-            _check_capacity(engine, config.node, needed)
-            data = _metadata(config)
-            public = sum(vm.public4 for vm in config.vms)
-            id = engine.ledger.open_contract(twin, config.node, data, config.digest(), needed, public, {})
+        contract = _open(engine, twin, config)
     else:
-        id = existing.id
+        _check_change(engine, existing, config)
+        contract = existing
     try:
-        return _realise(engine, twin, config, id)
+        _play_delays(engine, config, contract.id)
+        done = _realise(engine, twin, config, contract.id)
     except Exception:
-        cancel(engine, id)
+        # A machine that an earlier run has made may hold data: the next run goes on with it.
+        if not contract.spec.get("machines"):
+            cancel(engine, contract.id)
         raise
+    if faults.take(engine.ledger, "dropped", *_names(config)):
+        raise GridError(f"could not reach node {config.node}: connection timeout")
+    return done
+
+
+def _open(engine: Engine, twin: int, config: DeploymentConfig) -> Contract:
+    """A new contract, without a hash as long as its machines don't stand."""
+    if faults.take(engine.ledger, "refused", *_names(config)):
+        raise GridError(f"failed to create contract on node {config.node}: NodeNotAvailableToDeploy")
+    with engine.lock():
+        needed = _resources(config)
+        _check_capacity(engine, config.node, needed)
+        public = sum(vm.public4 for vm in config.vms)
+        id = engine.ledger.open_contract(twin, config.node, _metadata(config), "", needed, public, {})
+    contract = live(engine, id)
+    assert contract is not None, "it was opened a moment ago"
+    return contract
+
+
+def _names(config: DeploymentConfig) -> tuple[str, str]:
+    """What an ordered fault can name: workload and app."""
+    return config.name, app_of(config.solution_type)
+
+
+def _play_delays(engine: Engine, config: DeploymentConfig, id: int) -> None:
+    """Ordered faults between a contract and its machines, where a real node is slow or does not answer."""
+    slow = faults.take(engine.ledger, "slow", *_names(config))
+    if slow:
+        time.sleep(slow.amount)
+    if faults.take(engine.ledger, "timeouts", *_names(config)):
+        raise GridError(f"error waiting deployment: waiting for deployment {id} timed out")
 
 
 def _metadata(config: DeploymentConfig) -> dict[str, Any]:
@@ -91,19 +130,36 @@ def _metadata(config: DeploymentConfig) -> dict[str, Any]:
 
 
 def _adoptable(engine: Engine, twin: int, config: DeploymentConfig) -> Contract | None:
-    """A live contract that is this very deployment: same owner, node, name, network and hash.
+    """A live contract that is this very deployment: same owner, node, name and network.
 
-    One without a hash was cut off before its machines stood.
+    A name that carries a deployment's id is that deployment whatever it holds. Under any other name
+    only an equal one is, or one without a hash, which was cut off before its machines stood.
     """
+    ours = bool(deployment_of(config.name))
     return next(
         (
             contract
-            for contract in engine.ledger.contracts(node=config.node)
-            if contract.twin == twin and contract.hash in (config.digest(), "") and contract.data.get("network") == config.network
-            and contract.data.get("name") == config.name and contract.data.get("type") == "vm"
+            for contract in _namesakes(engine, twin, config)
+            if contract.node == config.node and contract.data.get("network") == config.network
+            and (ours or contract.hash in (config.digest(), ""))
         ),
         None,
     )  # fmt: skip
+
+
+def _strays(engine: Engine, twin: int, config: DeploymentConfig, adopted: Contract | None) -> list[Contract]:
+    """Contracts of this deployment that are not where it shall be; there is none under a name without an id."""
+    if not deployment_of(config.name):
+        return []
+    return [contract for contract in _namesakes(engine, twin, config) if adopted is None or contract.id != adopted.id]
+
+
+def _namesakes(engine: Engine, twin: int, config: DeploymentConfig) -> list[Contract]:
+    return [
+        contract
+        for contract in engine.ledger.contracts()
+        if contract.twin == twin and contract.data.get("name") == config.name and contract.data.get("type") == "vm"
+    ]
 
 
 def update(engine: Engine, twin: int, id: int, config: DeploymentConfig) -> Contract:
@@ -117,15 +173,24 @@ def update(engine: Engine, twin: int, id: int, config: DeploymentConfig) -> Cont
         _check_capacity(engine, config.node, _resources(config))
         cancel(engine, id)
         return create(engine, twin, config)
-    if sum(vm.public4 for vm in config.vms) > contract.public_ips:
-        raise GridError("currently, it's not possible to increase the number of reserved public ips in a deployment")
     if contract.hash == config.digest():
+        engine.ledger.set_metadata(id, _metadata(config))
         return contract
-    _check_shrinking(engine, contract, config)
+    _check_change(engine, contract, config)
     needed = _resources(config)
     with engine.lock():
         _check_capacity(engine, config.node, needed, contract.resources)
+    _play_delays(engine, config, id)
     return _realise(engine, twin, config, id)
+
+
+def _check_change(engine: Engine, contract: Contract, config: DeploymentConfig) -> None:
+    """Refuse what can't be changed in place; a contract whose machines were never planned can become anything."""
+    if not contract.spec.get("machines"):
+        return
+    if sum(vm.public4 for vm in config.vms) > contract.public_ips:
+        raise GridError("currently, it's not possible to increase the number of reserved public ips in a deployment")
+    _check_shrinking(engine, contract, config)
 
 
 def live(engine: Engine, id: int) -> Contract | None:
@@ -136,11 +201,7 @@ def live(engine: Engine, id: int) -> Contract | None:
 
 def cancel(engine: Engine, id: int) -> None:
     """Remove the machines and the contract; one that is gone is no error."""
-    contract = live(engine, id)
-    if contract is None:
-        return
-    in_parallel([Machine(engine.instance, spec).remove for spec in engine.machine_specs(contract)])
-    engine.ledger.close_contract(id)
+    engine.cancel(id)
 
 
 def _resources(config: DeploymentConfig) -> Resources:
@@ -179,11 +240,15 @@ def _check_capacity(engine: Engine, node: int, needed: Resources, held: Resource
     free, held = engine.free(node), held or Resources()
     total = next(seed for seed in NODES if seed.id == node)
     if needed.mru > free.mru + held.mru or needed.sru > free.sru + held.sru or needed.cru > total.cru:
-        raise GridError(
-            f"node {node} does not have enough resources. needed: [mru: {needed.mru}, sru: {needed.sru}, hru: 0], "
-            f"free: [mru: {free.mru + held.mru}, sru: {free.sru + held.sru}, hru: 0]",
-            code="node-full",
-        )
+        raise _full(node, needed, Resources(0, free.mru + held.mru, free.sru + held.sru))
+
+
+def _full(node: int, needed: Resources, free: Resources) -> GridError:
+    return GridError(
+        f"node {node} does not have enough resources. needed: [mru: {needed.mru}, sru: {needed.sru}, hru: 0], "
+        f"free: [mru: {free.mru}, sru: {free.sru}, hru: 0]",
+        code="node-full",
+    )
 
 
 def _realise(engine: Engine, twin: int, config: DeploymentConfig, id: int) -> Contract:
@@ -196,16 +261,17 @@ def _realise(engine: Engine, twin: int, config: DeploymentConfig, id: int) -> Co
     before = {spec.hostname: spec for spec in engine.machine_specs(contract)}
     with engine.lock():
         planner = _Planner(engine, config, contract, network or {})
-        specs = [planner.spec(index, vm, before.get(vm.name)) for index, vm in enumerate(config.vms)]
+        specs = [planner.spec(vm, before.get(vm.name)) for vm in config.vms]
         details = {spec.hostname: planner.details[spec.hostname] for spec in specs}
         record = {"machines": [spec.to_dict() for spec in specs], "vms": details,
                   "disks": [list(disk) for disk in config.disks]}  # fmt: skip
         public = sum(vm.public4 for vm in config.vms)
         # Until the machines are what the record says, the contract carries no hash: the next run goes on.
         engine.ledger.update_contract(id, "", _resources(config), public, record)
+        engine.ledger.set_metadata(id, _metadata(config))
     gone = [spec for name, spec in before.items() if name not in details]
     in_parallel([Machine(engine.instance, spec).remove for spec in gone])
-    in_parallel([_settle(engine, spec, before.get(spec.hostname)) for spec in specs])
+    in_parallel([_settle(engine, spec, before.get(spec.hostname), _names(config)) for spec in specs])
     engine.ledger.update_contract(id, config.digest(), _resources(config), public, record)
     engine.ledger.free_addresses(id, [vm.name for vm in config.vms if vm.public4])
     fresh = live(engine, id)
@@ -213,9 +279,11 @@ def _realise(engine: Engine, twin: int, config: DeploymentConfig, id: int) -> Co
     return fresh
 
 
-def _settle(engine: Engine, spec: MachineSpec, before: MachineSpec | None) -> Any:
+def _settle(engine: Engine, spec: MachineSpec, before: MachineSpec | None, names: tuple[str, str]) -> Any:
     """The job that brings one machine from `before` to `spec`."""
     machine = Machine(engine.instance, spec)
+    if before is None:
+        machine.first_boot = faults.first_boot(engine.ledger, *names)
 
     def job() -> None:
         if before is None or machine.state() != "running":
@@ -245,18 +313,25 @@ class _Planner:
         if config.vms and not self._subnet:
             raise GridError("couldn't deploy deployment with error: invalid ip range ")
         self.details: dict[str, dict[str, Any]] = {}
+        self._ids = {spec.id for spec in engine.machine_specs(contract)}
         self._taken = self._addresses_in_use()
 
     def _addresses_in_use(self) -> set[str]:
         found = set()
-        for contract in self._engine.ledger.contracts(node=self._config.node):
+        for contract in self._engine.ledger.contracts(node=self._config.node, ending=True):
             if contract.id != self._contract.id and contract.data.get("network") == self._config.network:
                 found |= {vm["ip"] for vm in contract.spec.get("vms", {}).values()}
         return found
 
-    def spec(self, index: int, vm: VmConfig, before: MachineSpec | None) -> MachineSpec:
+    def _new_id(self) -> str:
+        """An id that no machine of the contract has, not even one that is about to go."""
+        id = next(id for index in range(10_000) if (id := f"{self._contract.id}-{index}") not in self._ids)
+        self._ids.add(id)
+        return id
+
+    def spec(self, vm: VmConfig, before: MachineSpec | None) -> MachineSpec:
         """The machine of `vm`, with the addresses it had before if it existed."""
-        id = before.id if before else f"{self._contract.id}-{index}"
+        id = before.id if before else self._new_id()
         links = [self._private(vm, before)]
         detail: dict[str, Any] = {"ip": links[0].addresses[0].split("/")[0], "computedip": "", "computedip6": "",
                                   "planetary_ip": "", "mycelium_ip": ""}  # fmt: skip

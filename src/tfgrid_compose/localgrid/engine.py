@@ -13,14 +13,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tfgrid_compose.errors import EnvironmentError_
-from tfgrid_compose.localgrid import fabric, kernel, rootfs, router
+from tfgrid_compose.localgrid import fabric, faults, images, kernel, rootfs, router, snapshots
 from tfgrid_compose.localgrid.catalog import GIB, NODES
 from tfgrid_compose.localgrid.instance import Instance, current
 from tfgrid_compose.localgrid.ledger import Contract, Ledger, Resources, node_total
-from tfgrid_compose.localgrid.machine import Machine, MachineSpec, wait_for_release
+from tfgrid_compose.localgrid.machine import Machine, MachineSpec
 
 PROGRAMS = ("lxc-start", "mmdebstrap", "ip", "nft", "wg", "mkfs.ext4", "ssh-keygen")
 
@@ -54,7 +55,10 @@ class Engine:
     # Life of the grid
 
     def ensure(self) -> None:
-        """Bring the grid up, with every network and machine that has a contract."""
+        """Bring the grid up, with every network and machine that has a contract.
+
+        What a killed command has left half-done is finished or undone first.
+        """
         require_programs()
         with self.lock():
             self._ensure_base()
@@ -62,12 +66,39 @@ class Engine:
                 self.progress("starting the local grid")
                 fabric.up(self.instance)
             for network in self.ledger.networks():
-                if not kernel.namespaces(router.namespace(self.instance, network)):
+                if not router.is_up(self.instance, network):
                     router.up(self.instance, network)
-            stopped = [machine for machine in self.machines() if machine.state() != "running"]
+            self._remove_orphans()
+        self.finish()
+        stopped = [machine for machine in self.machines() if machine.state() != "running"]
         if stopped:
             self.progress(f"starting {len(stopped)} machine{'s' if len(stopped) > 1 else ''} again")
-            in_parallel([machine.start for machine in stopped])
+            in_parallel([partial(self._start_again, machine) for machine in stopped])
+
+    def finish(self) -> None:
+        """End what a killed command began: cancels, restores, snapshots."""
+        for contract in self.ledger.contracts(ending=True):
+            if contract.state == "Cancelling":
+                self.cancel(contract.id)
+        machines = {machine.spec.id: machine for machine in self.machines()}
+        snapshots.finish_restores(self.ledger, machines)
+        for machine in machines.values():
+            if snapshots.disturbed(machine):
+                snapshots.mend(machine)
+
+    def _start_again(self, machine: Machine) -> None:
+        """Start a machine as the ledger has it now: another process may have changed or cancelled it meanwhile."""
+        with machine.held():
+            fresh = next((found for found in self.machines() if found.spec.id == machine.spec.id), None)
+            if fresh is not None:
+                fresh.boot()
+
+    def cancel(self, id: int) -> None:
+        """Remove the machines of a contract, then the contract; one that is gone is no error."""
+        self.ledger.begin_cancel(id)
+        for contract in self.ledger.contracts(id=id, ending=True):
+            in_parallel([Machine(self.instance, spec).remove for spec in self.machine_specs(contract)])
+            self.ledger.close_contract(id)
 
     def _ensure_base(self) -> None:
         remembered = self.ledger.fact("base_stamp")
@@ -86,24 +117,31 @@ class Engine:
 
     def down(self) -> None:
         """Power everything off; contracts and disks stay for the next `ensure`."""
+        self.finish()
         with self.lock():
             in_parallel([machine.stop for machine in self.machines()])
             for network in self.ledger.networks():
                 router.down(self.instance, network)
-            self._sweep()
+            self._remove_orphans()
+            for name in kernel.namespaces(f"{self.instance.prefix}-") - {self.instance.grid_ns}:
+                kernel.ip_remove("netns", "del", name)
             fabric.down(self.instance)
             for image in self.instance.machines.glob("*/*.img"):
-                wait_for_release(image)
+                images.wait_for_release(image)
 
-    def _sweep(self) -> None:
-        """Remove what a crash left that the ledger does not name."""
-        known = {machine.folder.name for machine in self.machines()}
-        if self.instance.machines.exists():
-            for folder in self.instance.machines.iterdir():
-                if folder.name not in known:
-                    Machine(self.instance, _orphan_spec(folder.name)).remove()
-        for name in kernel.namespaces(f"{self.instance.prefix}-") - {self.instance.grid_ns}:
-            kernel.ip_remove("netns", "del", name)
+    def _remove_orphans(self) -> None:
+        """Remove machines, and locks of machines, that no contract names.
+
+        A machine is in the ledger before its folder or lock exists, so those are listed first.
+        """
+        folders, locks = _entries(self.instance.machines), _entries(self.instance.locks)
+        known = {spec.id for contract in self.ledger.contracts(ending=True) for spec in self.machine_specs(contract)}
+        for folder in folders:
+            if folder.name not in known:
+                Machine(self.instance, _orphan_spec(folder.name)).remove()
+        for lock in locks:
+            if lock.name not in known:
+                lock.unlink(missing_ok=True)
 
     def reset(self) -> None:
         """Take the grid down and forget every contract, machine and address; the image stays cached."""
@@ -152,7 +190,11 @@ class Engine:
 
     def node_is_down(self, node: int) -> bool:
         """Whether a test has ordered this node to be dead."""
-        return node in (self.ledger.fact("fault_nodes_down") or [])
+        return faults.node_is_down(self.ledger, node)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.exists() else []
 
 
 def node_exists(node: int) -> bool:

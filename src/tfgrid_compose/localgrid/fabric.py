@@ -7,6 +7,8 @@ leaves it and has routes to the public and mycelium ranges, so all addresses are
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tfgrid_compose.drivers.process import run
 from tfgrid_compose.localgrid import kernel
 from tfgrid_compose.localgrid.catalog import NODES, node_public_host
@@ -25,8 +27,12 @@ def router_address(number: int) -> str:
 
 
 def is_up(instance: Instance) -> bool:
-    """Whether the internet namespace and its uplink exist."""
-    return bool(kernel.namespaces(instance.grid_ns)) and instance.uplink in kernel.links()
+    """Whether the internet namespace and its uplink exist, made to their end."""
+    return kernel.is_ready(_marker(instance), instance.grid_ns) and instance.uplink in kernel.links()
+
+
+def _marker(instance: Instance) -> Path:
+    return instance.home / "fabric.ready"
 
 
 def up(instance: Instance) -> None:
@@ -41,6 +47,7 @@ def up(instance: Instance) -> None:
     if kernel.read_sysctl(_FORWARD) != "1":
         kernel.write_sysctl(_FORWARD, "1")
     _open_foreign_firewall(instance)
+    kernel.mark_ready(_marker(instance), ns)
 
 
 def _uplink(instance: Instance) -> None:
@@ -159,6 +166,7 @@ def unroute_mycelium(instance: Instance, subnet: str) -> None:
 
 def down(instance: Instance) -> None:
     """Remove the fabric and give the host its old settings back."""
+    _marker(instance).unlink(missing_ok=True)
     run(["nft", "delete", "table", "ip", instance.nft_table], check=False)
     _close_foreign_firewall(instance)
     kernel.ip_remove("link", "del", instance.uplink)

@@ -81,6 +81,11 @@ class Instance:
         """Folder of the machines' disks and configuration."""
         return self.home / "machines"
 
+    @property
+    def locks(self) -> Path:
+        """Folder of one lock for each machine."""
+        return self.home / "locks"
+
 
 def current() -> Instance:
     """The instance that `TFGRID_LOCALGRID` names (0 or 1; 0 when unset)."""

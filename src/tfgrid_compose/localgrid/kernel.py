@@ -47,6 +47,24 @@ def make_namespace(name: str, settings: Iterable[str] = ()) -> None:
         run(["ip", "netns", "exec", name, "sysctl", "-qw", *assignments], check=False, timeout=30)
 
 
+def mark_ready(marker: Path, ns: str) -> None:
+    """Note that all parts of a namespace are made; the note is void for a later namespace of that name."""
+    marker.write_text(_identity(ns))
+
+
+def is_ready(marker: Path, ns: str) -> bool:
+    """Whether a namespace exists and was made to its end."""
+    try:
+        return marker.read_text() == _identity(ns)
+    except OSError:
+        return False
+
+
+def _identity(ns: str) -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {Path('/run/netns', ns).stat().st_ino}"
+
+
 def links(ns: str | None = None) -> set[str]:
     """Names of the links of a namespace (the host's own when none is given)."""
     done = ip("-o", "link", "show", ns=ns, check=False)

@@ -7,20 +7,24 @@ made and removed after it is gone, so that whatever a crash leaves can be found 
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids.pricing import hourly_usd
 from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES
 
 FIRST_CONTRACT = 1001
 OPENING_BALANCE_TFT = 10_000.0
+# What SQLite says when the file itself is in order.
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS twins (id INTEGER PRIMARY KEY, account TEXT UNIQUE NOT NULL, balance REAL NOT NULL);
@@ -77,17 +81,47 @@ class Ledger:
     """One open ledger; use as a context manager or call `close`."""
 
     def __init__(self, path: Path) -> None:
+        """Open it, or make it. Raises `GridError` when it is damaged."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = path
         # Terraform calls the provider from several threads, and they share this connection.
         self._guard = threading.RLock()
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        path.chmod(0o600)
+        try:
+            path.chmod(0o600)
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
-        if self._db.execute("SELECT 1 FROM addresses LIMIT 1").fetchone() is None:
-            self._seed()
+        with self._explained():
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(" ".join(str(found).split()))
+            if self._db.execute("SELECT 1 FROM addresses LIMIT 1").fetchone() is None:
+                self._seed()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in our words what SQLite makes of a file that was changed, and Python of a value in it."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
+            again = f"mv {self._path} {self._path}.damaged; then `tfgrid-compose localgrid up` makes a new, empty one"
+            raise GridError(
+                f"the ledger {self._path} of the local grid can't be used",
+                why=str(error),
+                fix="wait a moment or free some room, then run the command again" if busy else again,
+                code="localgrid-ledger",
+            ) from error
 
     def _seed(self) -> None:
         from tfgrid_compose.localgrid.catalog import farm_ip_hosts
@@ -111,18 +145,20 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction that takes the write lock at its start."""
-        with self._guard:
+        with self._guard, self._explained():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # On a full disk SQLite has rolled back already.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query, read while no other thread is in a transaction."""
-        with self._guard:
+        with self._guard, self._explained():
             return self._db.execute(query, values).fetchall()
 
     # Accounts
@@ -138,9 +174,15 @@ class Ledger:
 
     # Contracts
 
-    def contracts(self, *, node: int | None = None, live: bool = True, id: int | None = None) -> list[Contract]:
-        """Contracts, oldest first; by default only those that exist now."""
-        clauses = ["state IN ('Created', 'GracePeriod')"] if live else ["1"]
+    def contracts(
+        self, *, node: int | None = None, live: bool = True, id: int | None = None, ending: bool = False
+    ) -> list[Contract]:
+        """Contracts, oldest first; by default only those that exist now.
+
+        With `ending` also those whose cancelling was begun and has not come to its end.
+        """
+        states = "'Created', 'GracePeriod', 'Cancelling'" if ending else "'Created', 'GracePeriod'"
+        clauses = [f"state IN ({states})"] if live else ["1"]
         values: list[Any] = []
         for column, value in (("node", node), ("id", id)):
             if value is not None:
@@ -148,7 +190,8 @@ class Ledger:
                 values.append(value)
         # The clauses are the fixed strings above; values are bound.
         rows = self._rows(f"SELECT * FROM contracts WHERE {' AND '.join(clauses)} ORDER BY id", values)  # noqa: S608
-        return [_contract(row) for row in rows]
+        with self._explained():
+            return [_contract(row) for row in rows]
 
     def open_contract(
         self,
@@ -163,13 +206,7 @@ class Ledger:
     ) -> int:
         """Record a new contract and return its id."""
         with self.write() as db:
-            cursor = db.execute(
-                "INSERT INTO contracts (twin, kind, node, state, created, data, hash, public_ips, cru, mru, sru, spec)"
-                " VALUES (?, ?, ?, 'Created', ?, ?, ?, ?, ?, ?, ?, ?)",
-                (twin, kind, node, int(time.time()), json.dumps(data), digest, public_ips,
-                 resources.cru, resources.mru, resources.sru, json.dumps(spec)),
-            )  # fmt: skip
-            return int(cursor.lastrowid or 0)
+            return _insert(db, twin, node, data, digest, resources, public_ips, spec, kind)
 
     def update_contract(self, id: int, digest: str, resources: Resources, public_ips: int, spec: dict[str, Any]) -> None:
         """Record the new content of a contract that is updated in place."""
@@ -179,16 +216,25 @@ class Ledger:
                 (digest, resources.cru, resources.mru, resources.sru, public_ips, json.dumps(spec), id),
             )
 
+    def set_metadata(self, id: int, data: dict[str, Any]) -> None:
+        """Record the new public metadata of a contract."""
+        with self.write() as db:
+            db.execute("UPDATE contracts SET data = ? WHERE id = ?", (json.dumps(data), id))
+
+    def begin_cancel(self, id: int) -> None:
+        """Record that a contract is being cancelled: from now on it only waits for its machines to go."""
+        with self.write() as db:
+            db.execute("UPDATE contracts SET state = 'Cancelling' WHERE id = ? AND state != 'Deleted'", (id,))
+
     def close_contract(self, id: int) -> None:
         """Cancel a contract and free its public addresses."""
         with self.write() as db:
-            db.execute("UPDATE contracts SET state = 'Deleted', closed = ? WHERE id = ?", (int(time.time()), id))
-            db.execute("UPDATE addresses SET contract = NULL, vm = NULL WHERE contract = ?", (id,))
+            _close(db, id)
 
     def used(self, node: int) -> Resources:
         """What the live contracts of a node hold, without the node's own reserve."""
         total = Resources()
-        for contract in self.contracts(node=node):
+        for contract in self.contracts(node=node, ending=True):
             total = total.plus(contract.resources)
         return total
 
@@ -224,7 +270,9 @@ class Ledger:
 
     def networks(self) -> list[dict[str, Any]]:
         """Every network's record."""
-        return [json.loads(row["record"]) for row in self._rows("SELECT record FROM networks ORDER BY number")]
+        rows = self._rows("SELECT record FROM networks ORDER BY number")
+        with self._explained():
+            return [json.loads(row["record"]) for row in rows]
 
     def network(self, twin: int, name: str) -> dict[str, Any] | None:
         """The record of a twin's network by name."""
@@ -236,12 +284,19 @@ class Ledger:
         rows = self._rows("SELECT record FROM networks WHERE id = ?", (id,))
         return json.loads(rows[0]["record"]) if rows else None
 
-    def save_network(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Insert or replace a network; a new one gets the lowest free `number`."""
+    def save_network(self, record: dict[str, Any], data: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Insert or replace a network; a new one gets the lowest free `number`.
+
+        With `data`, the metadata of its contracts, every node with a subnet has a contract afterwards
+        and no other node has one. All in one commit: a crash leaves no network without contracts
+        and no contract without its network.
+        """
         with self.write() as db:
             if "number" not in record:
                 taken = {int(row[0]) for row in db.execute("SELECT number FROM networks")}
                 record["number"] = next(n for n in range(1, 60000) if n not in taken)
+            if data is not None:
+                _agree(db, record, data)
             db.execute(
                 "INSERT INTO networks (id, number, twin, name, record) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET record = excluded.record, name = excluded.name",
@@ -250,8 +305,11 @@ class Ledger:
         return record
 
     def drop_network(self, id: str) -> None:
-        """Forget a network."""
+        """Forget a network and cancel its contracts, in one commit."""
         with self.write() as db:
+            row = db.execute("SELECT record FROM networks WHERE id = ?", (id,)).fetchone()
+            for contract in json.loads(row["record"]).get("contracts", {}).values() if row else ():
+                _close(db, contract)
             db.execute("DELETE FROM networks WHERE id = ?", (id,))
 
     # Single facts: what the host looked like before, ordered faults
@@ -269,12 +327,53 @@ class Ledger:
             else:
                 db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(value)))
 
+    def change_fact(self, key: str, change: Callable[[Any], Any]) -> None:
+        """Replace a value by what `change` makes of it, with no other writer in between."""
+        with self.write() as db:
+            row = db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+            value = change(json.loads(row["value"]) if row else None)
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _insert(
+    db: sqlite3.Connection, twin: int, node: int | None, data: dict[str, Any], digest: str, resources: Resources,
+    public_ips: int, spec: dict[str, Any], kind: str = "node",
+) -> int:  # fmt: skip
+    cursor = db.execute(
+        "INSERT INTO contracts (twin, kind, node, state, created, data, hash, public_ips, cru, mru, sru, spec)"
+        " VALUES (?, ?, ?, 'Created', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (twin, kind, node, int(time.time()), json.dumps(data), digest, public_ips,
+         resources.cru, resources.mru, resources.sru, json.dumps(spec)),
+    )  # fmt: skip
+    return int(cursor.lastrowid or 0)
+
+
+def _close(db: sqlite3.Connection, id: int) -> None:
+    db.execute("UPDATE contracts SET state = 'Deleted', closed = ? WHERE id = ?", (int(time.time()), id))
+    db.execute("UPDATE addresses SET contract = NULL, vm = NULL WHERE contract = ?", (id,))
+
+
+def _agree(db: sqlite3.Connection, record: dict[str, Any], data: dict[str, Any]) -> None:
+    """One contract for each subnet of a network's record; those of nodes that left are cancelled."""
+    held = record["contracts"]
+    for node in [node for node in held if node not in record["subnets"]]:
+        _close(db, held.pop(node))
+    for node in record["subnets"]:
+        if node in held:
+            db.execute("UPDATE contracts SET data = ? WHERE id = ?", (json.dumps(data), held[node]))
+        else:
+            spec = {"network": record["id"]}
+            held[node] = _insert(db, record["twin"], int(node), data, secrets.token_hex(16), Resources(), 0, spec)
+
 
 def _contract(row: sqlite3.Row) -> Contract:
-    return Contract(
-        row["id"], row["twin"], row["kind"], row["node"], row["state"], row["created"], json.loads(row["data"]),
-        row["hash"], row["public_ips"], Resources(row["cru"], row["mru"], row["sru"]), json.loads(row["spec"]),
-    )  # fmt: skip
+    try:
+        return Contract(
+            row["id"], row["twin"], row["kind"], row["node"], row["state"], row["created"], json.loads(row["data"]),
+            row["hash"], row["public_ips"], Resources(row["cru"], row["mru"], row["sru"]), json.loads(row["spec"]),
+        )  # fmt: skip
+    except (IndexError, TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"a contract can't be read: {error}") from error
 
 
 def node_total(node_id: int) -> Resources:

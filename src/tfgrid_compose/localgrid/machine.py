@@ -7,21 +7,26 @@ container is root on the host: the docs say so.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.drivers.process import CommandError, run
+from tfgrid_compose.drivers.process import CommandError, Finished, run
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.localgrid import kernel
+from tfgrid_compose.localgrid import images, kernel
 from tfgrid_compose.localgrid.instance import Instance
 
 _PERIOD = 100_000
-_RELEASE = 15.0
-_WRITE_BACK = 180.0
+_SETTLING = 20.0
+# What a machine is for a moment only; BUSY is ours: a start or a stop is under way.
+_PASSING = ("BUSY", "STARTING", "STOPPING", "ABORTING")
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,17 @@ def _link(item: dict[str, Any]) -> Link:
 
 
 class Machine:
-    """Start, change and remove the machine of a spec."""
+    """Start, change and remove the machine of a spec.
+
+    Each of `start`, `stop`, `remove` and `resize` holds the machine: two processes never work on one
+    at the same time. `boot` and `halt` are for a caller that holds it.
+    """
 
     def __init__(self, instance: Instance, spec: MachineSpec) -> None:
         self._instance = instance
         self.spec = spec
+        # What ordered faults add to the root filesystem of a new machine.
+        self.first_boot: Callable[[Path], None] = lambda root: None
         self.folder = instance.machines / spec.id
         self.namespace = f"{instance.prefix}-m{spec.id}"
 
@@ -102,24 +113,58 @@ class Machine:
         return self.folder / "rootfs"
 
     def state(self) -> str:
-        """`running`, `stopped` or `absent`."""
+        """`running`, `stopped` or `absent`; while it is being started or stopped, what comes of that."""
         if not (self.folder / "config").exists():
             return "absent"
-        done = run(["lxc-info", "-P", str(self._instance.machines), "-n", self.spec.id, "-s", "-H"], check=False)
-        return "running" if done.stdout.strip() in ("RUNNING", "FROZEN") else "stopped"
+        deadline = time.monotonic() + _SETTLING
+        while (found := self._lxc_state()) in _PASSING and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return "running" if found in ("RUNNING", "FROZEN") else "stopped"
+
+    def _lxc_state(self) -> str:
+        if self._busy.exists() and images.locked(self._busy):
+            return "BUSY"
+        return run(["lxc-info", "-P", str(self._instance.machines), "-n", self.spec.id, "-s", "-H"], check=False).stdout.strip()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes, and other threads of this one, away from the machine."""
+        file = self._instance.locks / self.spec.id
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        while True:
+            with file.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # Whoever removed the machine has removed this file too: then a new one is the lock.
+                if not _is_file(lock.fileno(), file):
+                    continue
+                try:
+                    yield
+                finally:
+                    if not self.folder.exists():
+                        file.unlink(missing_ok=True)
+                return
 
     def start(self) -> None:
         """Bring the machine up; one that runs is left alone. Raises `GridError`."""
+        with self.held():
+            self.boot()
+
+    def boot(self) -> None:
+        """`start`, for a caller that holds the machine."""
         if self.state() == "running":
             return
+        first = not (self.folder / "config").exists()
         try:
             self._prepare_disks()
             self._prepare_network()
             self._seed()
+            if first:
+                self.first_boot(self.rootfs)
             (self.folder / "config").write_text(self._config())
-            log = self.folder / "lxc.log"
-            run(["lxc-start", "-P", str(self._instance.machines), "-n", self.spec.id, "-d", "-o", str(log), "-l", "WARN"],
-                timeout=60)  # fmt: skip
+            done = self._lxc("lxc-start", "-d", "-o", str(self.folder / "lxc.log"), "-l", "WARN")
+            # A start that a killed command had begun may have come first.
+            if not done.ok and self.state() != "running":
+                raise CommandError(done)
         except (CommandError, OSError) as error:
             tail = _tail(self.folder / "lxc.log") or getattr(error, "details", [])
             raise GridError(
@@ -130,10 +175,49 @@ class Machine:
                 code="localgrid-machine",
             ) from error
 
+    def _lxc(self, program: str, *words: str) -> Finished:
+        """Start or stop under a lock that outlives this command, but not the program (`-o`: the machine has none of it)."""
+        place = str(self._instance.machines)
+        return run(["flock", "-o", str(self._busy), program, "-P", place, "-n", self.spec.id, *words], check=False, timeout=60)
+
+    @property
+    def _busy(self) -> Path:
+        return self.folder / "busy"
+
+    # Freezing
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a command froze the disks and has not thawed them: it is at work, or was killed."""
+        return (self.folder / "frozen").exists()
+
+    def disks(self) -> list[Path]:
+        """Where the file systems of root and data disks are mounted, if they are."""
+        found = [self.folder / "store", *(self.folder / "disks" / disk.name for disk in self.spec.disks)]
+        return [path for path in found if path.is_mount()]
+
+    def freeze(self) -> None:
+        """Let every writer wait, with all that was written in the images; noted, so that it can't be forgotten."""
+        (self.folder / "frozen").touch()
+        for disk in self.disks():
+            images.freeze(disk)
+
+    def flush(self) -> None:
+        """Write what waits in memory to the images, so that freezing has little left to do."""
+        for disk in self.disks():
+            images.flush(disk)
+
+    def thaw(self) -> None:
+        """Undo `freeze`, also one that a killed command has left."""
+        if self.frozen:
+            for disk in self.disks():
+                images.thaw(disk)
+            (self.folder / "frozen").unlink(missing_ok=True)
+
     def _prepare_disks(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = self.folder / "store"
-        _mount_image(self.folder / "root.img", store, self.spec.rootfs)
+        images.mount(self.folder / "root.img", store, self.spec.rootfs)
         for part in ("upper", "work"):
             (store / part).mkdir(exist_ok=True)
         (store / "upper").chmod(0o755)
@@ -142,7 +226,7 @@ class Machine:
             options = f"lowerdir={self.spec.base},upperdir={store / 'upper'},workdir={store / 'work'}"
             run(["mount", "-t", "overlay", "overlay", "-o", options, str(self.rootfs)])
         for disk in self.spec.disks:
-            _mount_image(self.folder / f"disk-{disk.name}.img", self.folder / "disks" / disk.name, disk.size * 1024)
+            images.mount(self.folder / f"disk-{disk.name}.img", self.folder / "disks" / disk.name, disk.size * 1024)
 
     def _prepare_network(self) -> None:
         ns = self.namespace
@@ -186,7 +270,12 @@ class Machine:
         (ssh / "authorized_keys").chmod(0o600)
         host_key = root / "etc/ssh/ssh_host_ed25519_key"
         if not host_key.exists():
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", spec.hostname, "-f", str(host_key)])
+            partial = host_key.with_name("new_host_key")
+            for file in (partial, partial.with_suffix(".pub")):
+                file.unlink(missing_ok=True)
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", spec.hostname, "-f", str(partial)])
+            partial.with_suffix(".pub").rename(host_key.with_suffix(".pub"))
+            partial.rename(host_key)
 
     def _config(self) -> str:
         spec, quota = self.spec, self.spec.cpu * _PERIOD
@@ -215,25 +304,37 @@ class Machine:
 
     def stop(self) -> None:
         """Power the machine off and unmount what it used; one that is off is left alone."""
+        with self.held():
+            self.halt()
+
+    def halt(self) -> None:
+        """`stop`, for a caller that holds the machine."""
+        self.thaw()
         if self.state() == "running":
-            run(["lxc-stop", "-P", str(self._instance.machines), "-n", self.spec.id, "-k"], check=False, timeout=60)
-        for mount in [self.rootfs, *(self.folder / "disks" / disk.name for disk in self.spec.disks), self.folder / "store"]:
-            _unmount(mount)
+            self._lxc("lxc-stop", "-k")
+        for mounted in images.mounts_below(self.folder):
+            images.unmount(mounted)
         for index, link in enumerate(self.spec.links):
             if kernel.namespaces(link.peer_ns):
                 kernel.ip_remove("link", "del", f"m{self.spec.id}.{index}", ns=link.peer_ns)
         kernel.ip_remove("netns", "del", self.namespace)
 
     def remove(self) -> None:
-        """Power off and delete every trace."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Power off and delete every trace, snapshots too."""
+        with self.held():
+            self.halt()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def resize(self, spec: MachineSpec) -> None:
         """Change cores, memory and disk sizes of the running machine; disks only grow.
 
         Where the kernel doesn't let a mounted disk grow, the machine is restarted for it.
         """
+        with self.held():
+            self.thaw()
+            self._resize(spec)
+
+    def _resize(self, spec: MachineSpec) -> None:
         self.spec = spec
         base = ["lxc-cgroup", "-P", str(self._instance.machines), "-n", spec.id]
         quota, memory = spec.cpu * _PERIOD, spec.memory * 1024 * 1024
@@ -246,19 +347,26 @@ class Machine:
         for key, value in pairs:
             run([*base, key, value], check=False)  # One of each pair exists, by the host's cgroup version.
         (self.folder / "config").write_text(self._config())
-        growing = [(image, size) for image, size in self._images() if _extend(image, size)]
-        if not all(_grow_mounted(image) for image, _ in growing):
-            self.stop()
-            for image, _ in growing:
-                wait_for_release(image)
-                run(["e2fsck", "-fp", str(image)], check=False, timeout=600)
-                run(["resize2fs", str(image)], timeout=600)
-            self.start()
+        growing = [image for image, size in self.images() if images.extend(image, size)]
+        if not all(images.grow_mounted(image) for image in growing):
+            self.halt()
+            for image in growing:
+                images.wait_for_release(image)
+                images.grow(image)
+            self.boot()
 
-    def _images(self) -> list[tuple[Path, int]]:
+    def images(self) -> list[tuple[Path, int]]:
         """(disk image, size in MiB) of root and data disks."""
         disks = [(self.folder / f"disk-{disk.name}.img", disk.size * 1024) for disk in self.spec.disks]
         return [(self.folder / "root.img", self.spec.rootfs), *disks]
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that stands at a path now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def mac_address(machine: str, index: int) -> str:
@@ -278,69 +386,6 @@ def host_resolver() -> str:
         if servers:
             return "\n".join(servers) + "\n"
     return "nameserver 1.1.1.1\nnameserver 8.8.8.8\n"
-
-
-def _mount_image(image: Path, target: Path, size_mib: int) -> None:
-    """Mount a sparse ext4 image, made on first use."""
-    if not image.exists():
-        partial = image.with_suffix(".new")
-        with partial.open("wb") as file:
-            file.truncate(size_mib * 1024 * 1024)
-        run(["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,nodiscard", str(partial)])
-        partial.rename(image)
-    target.mkdir(parents=True, exist_ok=True)
-    if not target.is_mount():
-        wait_for_release(image)
-        run(["mount", "-o", "loop", str(image), str(target)])
-
-
-def _unmount(target: Path) -> None:
-    """Unmount; the last processes of a machine that was just stopped may hold it for a moment."""
-    deadline = time.monotonic() + _RELEASE
-    while target.is_mount():
-        if run(["umount", str(target)], check=False).ok:
-            return
-        if time.monotonic() > deadline:
-            run(["umount", "-l", str(target)], check=False)
-            return
-        time.sleep(0.05)
-
-
-def wait_for_release(image: Path) -> None:
-    """Wait until the kernel has written an image back: touched before, its file system would be damaged.
-
-    The last reference to a mount goes with the machine's last process, and writing back takes its
-    time on a busy disk. Raises `GridError` when it stays in use.
-    """
-    deadline = time.monotonic() + _WRITE_BACK
-    while image.exists() and run(["losetup", "-j", str(image)], check=False).stdout.strip():
-        if time.monotonic() > deadline:
-            raise GridError(
-                f"the disk {image} is still in use",
-                why="a process on this computer holds it",
-                fix=f"find it with `fuser -vm {image.parent}`, then run the command again",
-                code="localgrid-disk-busy",
-            )
-        time.sleep(0.05)
-
-
-def _extend(image: Path, size_mib: int) -> bool:
-    """Make an image file larger; False when it is large enough already."""
-    if not image.exists() or image.stat().st_size >= size_mib * 1024 * 1024:
-        return False
-    with image.open("r+b") as file:
-        file.truncate(size_mib * 1024 * 1024)
-    return True
-
-
-def _grow_mounted(image: Path) -> bool:
-    """Grow the filesystem of a mounted image; False where the kernel refuses."""
-    for line in run(["losetup", "-j", str(image)]).stdout.splitlines():
-        device = line.split(":")[0]
-        run(["losetup", "-c", device])
-        if not run(["resize2fs", device], check=False, timeout=300).ok:
-            return False
-    return True
 
 
 def _tail(path: Path, count: int = 6) -> list[str]:

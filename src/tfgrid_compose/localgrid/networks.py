@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
+import ipaddress
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.addresses import AddressError, mycelium_network, plan_subnets
-from tfgrid_compose.localgrid import router
+from tfgrid_compose.grids.addresses import AddressError, check_network_range, mycelium_network, plan_subnets
+from tfgrid_compose.grids.marks import app_of
+from tfgrid_compose.localgrid import faults, router
 from tfgrid_compose.localgrid.catalog import NODES, node_public_host
 from tfgrid_compose.localgrid.engine import Engine, node_exists
-from tfgrid_compose.localgrid.ledger import Resources
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,13 @@ def apply(engine: Engine, twin: int, config: NetworkConfig, id: str | None = Non
         if record and not id and record["ip_range"] != config.ip_range:
             raise GridError(f"could not deploy network {config.name}: network name exists with range {record['ip_range']}")
         record = record or {"id": str(uuid.uuid4()), "twin": twin, "contracts": {}, "subnets": {}}
-        record = engine.ledger.save_network(_planned(engine, record, config))
-        _contracts(engine, twin, record)
+        record = engine.ledger.save_network(_planned(engine, record, config), _metadata(config))
         router.up(engine.instance, record)
-        engine.ledger.save_network(record)
     return record
+
+
+def _metadata(config: NetworkConfig) -> dict[str, Any]:
+    return {"version": 3, "type": "network", "name": config.name, "projectName": config.solution_type}
 
 
 def _check(engine: Engine, config: NetworkConfig) -> None:
@@ -56,7 +58,7 @@ def _check(engine: Engine, config: NetworkConfig) -> None:
         if node not in config.nodes:
             raise GridError(f"invalid node {node} for mycelium key, must be included in the network nodes")
     for node in config.nodes:
-        if engine.node_is_down(node):
+        if engine.node_is_down(node) or faults.take(engine.ledger, "timeouts", config.name, app_of(config.solution_type)):
             raise GridError(f"could not reach node {node}: context deadline exceeded")
 
 
@@ -69,8 +71,8 @@ def _planned(engine: Engine, record: dict[str, Any], config: NetworkConfig) -> d
     # Hidden nodes come first in the real provider's count, the extra public one last.
     order = sorted(members, key=lambda node: (node not in config.nodes, _is_public(node) and len(members) > 1))
     taken = {int(node): subnet for node, subnet in record["subnets"].items() if int(node) in members}
-    taken = {**dict(config.wanted_subnets), **taken}
     try:
+        taken = {**_wanted(config), **taken}
         subnets, user = plan_subnets(config.ip_range, order, taken, config.access, record.get("user_subnet"))
         mycelium = {str(node): mycelium_network(key) for node, key in config.mycelium_keys.items()}
     except AddressError as error:
@@ -86,6 +88,23 @@ def _planned(engine: Engine, record: dict[str, Any], config: NetworkConfig) -> d
         "mycelium": mycelium,
         "access": _access(engine, record, access_node, config.user_public) if access_node is not None else None,
     }
+
+
+def _wanted(config: NetworkConfig) -> dict[int, str]:
+    """{node: subnet} that the user asks for. Raises `GridError`."""
+    network = check_network_range(config.ip_range)
+    for _, subnet in config.wanted_subnets:
+        try:
+            fits = ipaddress.IPv4Network(subnet).prefixlen == 24 and ipaddress.IPv4Network(subnet).subnet_of(network)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise GridError(
+                f"subnet '{subnet[:40]}' is not a /24 of network {config.ip_range}",
+                why="nodes_ip_range has a /24 of ip_range for each node",
+                fix="mend nodes_ip_range, or leave it out",
+            )
+    return dict(config.wanted_subnets)
 
 
 def _is_public(node: int) -> bool:
@@ -119,20 +138,6 @@ def _access(engine: Engine, record: dict[str, Any], node: int, user_public: str)
     }
 
 
-def _contracts(engine: Engine, twin: int, record: dict[str, Any]) -> None:
-    """One node contract per subnet; those of nodes that left are cancelled."""
-    data = {"version": 3, "type": "network", "name": record["name"], "projectName": record["solution_type"]}
-    for node in record["subnets"]:
-        if node not in record["contracts"]:
-            spec = {"network": record["id"]}
-            record["contracts"][node] = engine.ledger.open_contract(
-                twin, int(node), data, secrets.token_hex(16), Resources(), 0, spec
-            )
-            engine.ledger.save_network(record)
-    for node in [node for node in record["contracts"] if node not in record["subnets"]]:
-        engine.ledger.close_contract(record["contracts"].pop(node))
-
-
 def remove(engine: Engine, id: str) -> None:
     """Cancel the network's contracts and take its router down; one that is gone is no error."""
     record = engine.ledger.network_by_id(id)
@@ -140,8 +145,6 @@ def remove(engine: Engine, id: str) -> None:
         return
     with engine.lock():
         router.down(engine.instance, record)
-        for contract in record["contracts"].values():
-            engine.ledger.close_contract(contract)
         engine.ledger.drop_network(id)
 
 

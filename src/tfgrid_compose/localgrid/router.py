@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,6 +43,18 @@ def _interface(instance: Instance, network: dict[str, Any]) -> str:
     return f"{instance.prefix}w{network['number']}"
 
 
+def is_up(instance: Instance, network: dict[str, Any]) -> bool:
+    """Whether the router was made to its end and the program behind its access point, if any, lives."""
+    file = _pid_file(instance, network)
+    return kernel.is_ready(_marker(instance, network), namespace(instance, network)) and (
+        not file.exists() or _userspace(file) is not None
+    )
+
+
+def _marker(instance: Instance, network: dict[str, Any]) -> Path:
+    return instance.home / f"router-{network['number']}.ready"
+
+
 def up(instance: Instance, network: dict[str, Any]) -> None:
     """Bring the router to what the network's record says; what exists is left alone."""
     ns = namespace(instance, network)
@@ -64,6 +77,7 @@ def up(instance: Instance, network: dict[str, Any]) -> None:
         _access_up(instance, network)
     else:
         _access_down(instance, network)
+    kernel.mark_ready(_marker(instance, network), ns)
 
 
 def _bridges(ns: str, subnets: dict[str, str]) -> None:
@@ -101,8 +115,9 @@ def _make_interface(instance: Instance, network: dict[str, Any], ns: str, name: 
     _end_userspace(instance, network)
     socket = Path("/run/wireguard", f"{name}.sock")
     socket.unlink(missing_ok=True)
+    # `ip netns exec` would give it mounts of its own: it would keep every disk in use that is mounted now.
     process = subprocess.Popen(
-        ["ip", "netns", "exec", ns, "wireguard-go", "-f", name],
+        ["nsenter", f"--net=/run/netns/{ns}", "wireguard-go", "-f", name],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     _pid_file(instance, network).write_text(str(process.pid))
@@ -116,6 +131,8 @@ def _make_interface(instance: Instance, network: dict[str, Any], ns: str, name: 
                 code="localgrid-wireguard",
             )
         time.sleep(0.02)
+    # It outlives this process, which never waits for it.
+    process.returncode = 0
 
 
 def _pid_file(instance: Instance, network: dict[str, Any]) -> Path:
@@ -125,13 +142,20 @@ def _pid_file(instance: Instance, network: dict[str, Any]) -> Path:
 def _end_userspace(instance: Instance, network: dict[str, Any]) -> None:
     """End the recorded wireguard-go, and only if the pid is still that program."""
     file = _pid_file(instance, network)
+    pid = _userspace(file)
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    file.unlink(missing_ok=True)
+
+
+def _userspace(file: Path) -> int | None:
+    """The pid in a file, if that process is wireguard-go now."""
     try:
         pid = int(file.read_text())
-        if b"wireguard-go" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGTERM)
+        return pid if b"wireguard-go" in Path(f"/proc/{pid}/cmdline").read_bytes() else None
     except (OSError, ValueError):
-        pass
-    file.unlink(missing_ok=True)
+        return None
 
 
 def _access_down(instance: Instance, network: dict[str, Any]) -> None:
@@ -144,6 +168,7 @@ def _access_down(instance: Instance, network: dict[str, Any]) -> None:
 
 def down(instance: Instance, network: dict[str, Any]) -> None:
     """Remove the router and everything that pointed to it."""
+    _marker(instance, network).unlink(missing_ok=True)
     ns = namespace(instance, network)
     access = network.get("access")
     if access:

@@ -83,7 +83,7 @@ def _vm(vm: dict[str, Any], mycelium_prefix: str | None) -> deployments.VmConfig
     if memory < 250:
         raise GridError("memory capacity can't be less that 250 MB")
     env = known(vm.get("env_vars")) or {}
-    keys = tuple(key.strip() for key in re.split(r"[\n,]", env.get("SSH_KEY", "")) if key.strip())
+    keys = tuple(key.strip() for key in re.split(r"[\n,]", env.get("SSH_KEY") or "") if key.strip())
     cpu = int(vm.get("cpu") or 1)
     return deployments.VmConfig(
         name=vm["name"],

@@ -78,15 +78,26 @@ class NetworkResource:
 
 
 def _config(planned: dict[str, Any], public: str) -> networks.NetworkConfig:
-    keys = known(planned.get("mycelium_keys")) or {}
-    wanted = known(planned.get("nodes_ip_range")) or {}
+    keys, wanted = (_by_node(known(planned.get(name)) or {}) for name in ("mycelium_keys", "nodes_ip_range"))
     return networks.NetworkConfig(
         name=planned["name"],
         ip_range=planned["ip_range"],
         nodes=tuple(int(node) for node in planned["nodes"]),
-        mycelium_keys={int(node): key for node, key in keys.items()},
+        mycelium_keys=keys,
         access=bool(planned.get("add_wg_access")),
         user_public=public,
         solution_type=planned.get("solution_type") or "Network",
-        wanted_subnets=tuple((int(node), subnet) for node, subnet in wanted.items()),
+        wanted_subnets=tuple(wanted.items()),
     )
+
+
+def _by_node(values: dict[str, Any]) -> dict[int, Any]:
+    """A map whose keys are nodes; entries without a value count as absent. Raises `GridError`."""
+    for node in values:
+        if not (node.isascii() and node.isdigit() and len(node) < 10):
+            raise GridError(
+                f"couldn't parse node id '{node[:40]}'",
+                why="mycelium_keys and nodes_ip_range have numbers of nodes as keys",
+                fix="write the number of a node there",
+            )
+    return {int(node): value for node, value in values.items() if value is not None}

@@ -130,18 +130,23 @@ class Block:
             value = config.get(name)
             if value is None or value is UNKNOWN:
                 continue
-            rules = self.extra(name)
-            if "Validate" in rules:
-                yield from _check(rules["Validate"], value, (*path, name))
-            if "ElemValidate" in rules:
-                for index, item in enumerate(value if isinstance(value, list) else []):
-                    if item is not UNKNOWN:
-                        yield from _check(rules["ElemValidate"], item, (*path, name, index))
+            misfits = list(_misfits(self.attributes[name]["type"], value, (*path, name)))
+            yield from misfits or self._refused(name, value, (*path, name))
         for name, raw, block in self.children():
             items = config.get(name) or []
             if raw["nesting_mode"] == "list" and isinstance(items, list):
                 for index, item in enumerate(items):
                     yield from block.problems(item, (*path, name, index))
+
+    def _refused(self, name: str, value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+        """What the validators of one attribute say."""
+        rules = self.extra(name)
+        if "Validate" in rules:
+            yield from _check(rules["Validate"], value, path)
+        if "ElemValidate" in rules:
+            for index, item in enumerate(value if isinstance(value, list) else []):
+                if item is not UNKNOWN:
+                    yield from _check(rules["ElemValidate"], item, (*path, index))
 
 
 @cache
@@ -158,11 +163,25 @@ def resource_block(name: str) -> Block:
     return Block(schema["resource_schemas"][name]["block"], extras.get(name, {}))
 
 
+def _misfits(kind: Any, value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """What the real provider's SDK refuses whatever the attribute is: numbers that are not whole, lists with nothing in them.
+
+    Terraform writes a number that no machine word holds as a text.
+    """
+    if kind == "number" and not re.fullmatch(r"-?\d{1,30}(\.0)?", str(value)):
+        yield Problem(path, f"expected {'.'.join(map(str, path))} to be a whole number, got {value}")
+    for index, item in enumerate(value if isinstance(kind, list) and isinstance(value, list) else []):
+        if item is None:
+            yield Problem((*path, index), "null values are not allowed for this attribute value")
+        elif item is not UNKNOWN:
+            yield from _misfits(kind[1], item, (*path, index))
+
+
 def _check(rule: str, value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
     shown = ".".join(str(part) for part in path)
     if match := _RANGE.match(rule):
         low, high = int(match[1]), int(match[2])
-        if not low <= value <= high:
+        if not low <= float(value) <= high:
             yield Problem(path, f"expected {shown} to be in the range ({low} - {high}), got {value}")
     elif match := _MATCH.match(rule):
         if not re.fullmatch(match["pattern"].strip("^$"), str(value)):

@@ -163,6 +163,11 @@ def _diagnostic(summary: str, path: tuple[str | int, ...] = ()) -> Any:
     return message("Diagnostic", severity=_ERROR, summary=summary, attribute=attribute)
 
 
+def _failed(response: str, text: str) -> Any:
+    shown = text.encode(errors="replace").decode()
+    return message(response, error=shown) if response == "StopResponse" else message(response, diagnostics=[_diagnostic(shown)])
+
+
 def handler(service: Service, call: str) -> Callable[[bytes, Any], bytes]:
     """The bytes-to-bytes function of one call; any failure comes back as a diagnostic."""
     method, request, response = _CALLS[call]
@@ -171,9 +176,9 @@ def handler(service: Service, call: str) -> Callable[[bytes, Any], bytes]:
         try:
             reply = getattr(service, method)(parse(request, raw))
         except TfgridError as error:
-            reply = message(response, diagnostics=[_diagnostic(_text(error))])
+            reply = _failed(response, _text(error))
         except Exception as error:  # A provider that dies in mid-call tells the user nothing.
-            reply = message(response, diagnostics=[_diagnostic(f"the local grid failed: {type(error).__name__}: {error}")])
+            reply = _failed(response, f"the local grid failed: {type(error).__name__}: {error}")
         data: bytes = reply.SerializeToString()
         return data
 

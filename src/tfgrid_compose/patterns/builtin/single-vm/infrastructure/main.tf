@@ -15,6 +15,7 @@ provider "grid" {
 resource "grid_network" "network" {
   name          = "net_${var.deployment_id}"
   description   = "tfgrid-compose ${var.deployment_id}"
+  solution_type = "tfgrid-compose/${var.app_name}"
   ip_range      = var.ip_range
   nodes         = [var.vm_node]
   add_wg_access = var.provision_wireguard
@@ -22,9 +23,10 @@ resource "grid_network" "network" {
 }
 
 resource "grid_deployment" "vm" {
-  name         = "vm_${var.deployment_id}"
-  node         = var.vm_node
-  network_name = grid_network.network.name
+  name          = "vm_${var.deployment_id}"
+  node          = var.vm_node
+  network_name  = grid_network.network.name
+  solution_type = "tfgrid-compose/${var.app_name}"
 
   dynamic "disks" {
     for_each = var.data_disks

@@ -14,6 +14,11 @@ variable "deployment_id" {
   type        = string
 }
 
+variable "app_name" {
+  description = "Name of the deployment, in the contracts' public metadata"
+  type        = string
+}
+
 variable "ip_range" {
   description = "Private /16 of this deployment"
   type        = string
