@@ -3,7 +3,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: setup demo test unit lint fmt types e2e bench docs lock clean
+.PHONY: setup demo test unit lint fmt types e2e chaos soak fuzz bench docs lock clean
 
 setup: $(VENV)/.ready ## Python packages into .venv, system packages from the distribution
 
@@ -22,6 +22,16 @@ unit: setup ## Only the tests that need no root
 
 e2e: setup ## Only the tests with real machines
 	$(RUN)/pytest tests/e2e
+
+chaos: setup ## Pull the plug at every journal boundary: in memory thousands of times, then on real machines; needs root
+	PYTHONPATH=. $(RUN)/python -m tests.chaos.memory --runs 5000
+	PYTHONPATH=. $(RUN)/python -m tests.chaos.grid
+
+soak: setup ## Fifty deployments with ordered faults on real machines; needs root
+	PYTHONPATH=. $(RUN)/python -m tests.chaos.soak
+
+fuzz: setup ## A hundred thousand odd inputs; none may end in a traceback
+	PYTHONPATH=. $(RUN)/python -m tests.fuzz
 
 lint: setup
 	$(RUN)/ruff check src tests bench scripts

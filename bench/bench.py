@@ -123,6 +123,8 @@ def measure(bench: Bench) -> list[tuple[str, float, float]]:
     rows.append(("up with nothing to do", median(lambda: bench.command("up", str(bench.app), "--yes")), 1.0))
     changed = statistics.median(bench.changed_up() for _ in range(ROUNDS))
     rows.append((f"up after a source change (hooks {hooks:.1f} s + 2 s)", changed, hooks + 2.0))
+    # Each one returns to the release that the one before has left.
+    rows.append(("rollback to the previous release", median(lambda: bench.command("rollback", "bench-app", "--yes")), 3.0))
     bench.command("down", "bench-app", "--yes")
     return rows
 

@@ -2,7 +2,8 @@
 
 - docs/commands.md: the --help of every command
 - docs/manifest.md: keys of the manifest, from manifest/model.py and docs/templates/manifest.md
-- docs/errors.md: error codes, from the class attributes and raise sites in the source
+- docs/errors.md: error codes, from the class attributes and raise sites in the source; diagnoses, from observe/diagnosis
+- src/tfgrid_compose/observe/error_pages.json: the same codes for the command `explain`
 - docs/events.md: events, from the dataclasses in observe/events.py
 - docs/pattern-contract.md: only the block between its two markers, from patterns/model.py
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import re
 import sys
 import types
@@ -28,7 +30,7 @@ from pydantic_core import PydanticUndefined
 from tfgrid_compose import errors
 from tfgrid_compose.cli.main import cli
 from tfgrid_compose.manifest.model import DECORATIVE, Manifest
-from tfgrid_compose.observe import events
+from tfgrid_compose.observe import diagnosis, events
 from tfgrid_compose.patterns.model import Pattern
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -244,13 +246,15 @@ class ErrorClass:
 
 @dataclass
 class Site:
-    """A place where an error is made: its code, what it says, what it advises, its module."""
+    """A place where an error is made: its code, what it says and why, what it advises, module and line."""
 
     code: str
     error: str
     what: str
+    why: str
     fix: str
     module: str
+    line: int
 
 
 def error_classes(trees: dict[str, ast.Module]) -> dict[str, ErrorClass]:
@@ -296,13 +300,13 @@ def _site(module: str, scope: ast.AST, node: ast.Call, error: ErrorClass) -> lis
     what = message(node.args[0]) if node.args else ""
     if not what.strip("… ") and "why" in keywords:
         what = message(keywords["why"])
-    fix = message(keywords["fix"]) if "fix" in keywords else ""
+    why, fix = (message(keywords[name]) if name in keywords else "" for name in ("why", "fix"))
     if "code" not in keywords:
-        return [Site(error.code, error.name, what, fix, module)]
+        return [Site(error.code, error.name, what, why, fix, module, node.lineno)]
     codes = constants(keywords["code"], scope)
     if not codes:
         raise SystemExit(f"{module}:{node.lineno}: the code of this error is not a text that can be read from the source")
-    return [Site(code, error.name, what, fix, module) for code in codes]
+    return [Site(code, error.name, what, why, fix, module, node.lineno) for code in codes]
 
 
 def constants(node: ast.expr, scope: ast.AST) -> list[str]:
@@ -337,7 +341,7 @@ def message(node: ast.expr) -> str:
     if isinstance(node, ast.IfExp):
         return " / ".join(text for text in (message(node.body), message(node.orelse)) if text)
     if isinstance(node, ast.BoolOp):
-        return " / ".join(text for text in map(message, node.values) if text.strip("…"))
+        return " / ".join(text for text in map(message, node.values) if text.strip("…")) or "…"
     if isinstance(node, ast.BinOp):
         return message(node.left) + message(node.right)
     return "…"
@@ -350,50 +354,110 @@ def source_trees() -> dict[str, ast.Module]:
 
 
 def errors_page() -> str:
-    """Exit codes, then one row for every code."""
+    """Exit codes, then one row for every code and every diagnosis."""
     trees = source_trees()
     classes = error_classes(trees)
     sites = error_sites(trees, classes)
-    exits: dict[int, list[str]] = {}
-    for item in classes.values():
-        # A class without a code of its own refines its base and has the same meaning.
-        if item.name != "TfgridError" and item.exit_code is not None and item.exit_code != classes[item.base].exit_code:
-            exits.setdefault(item.exit_code, []).append(item.doc.rstrip("."))
-    rows = [["0", "Success."], ["1", "`status` found something wrong; or any other failure."]]
-    rows += [[str(code), cell("; or: ".join(texts) + ".")] for code, texts in sorted(exits.items()) if code != 1]
-    rows.append(["70", "A bug of tfgrid-compose; a report is saved, and its path is printed."])
-    rows.sort(key=lambda row: int(row[0]))
+    rows = [[code, cell(meaning)] for code, meaning in exit_codes(classes).items()]
     parts = [
         "# Errors\n\n" + NOTE,
-        "An error says what failed (`Error:`), why (`Reason:`), the last lines of output, where the whole log is (`Log:`) and\n"
-        "the next command (`Next:`). With `--json` the same facts are printed on standard output, as\n"
-        '`{"error": {"code": …, "what": …, "why": …, "fix": …, "details": […], "log": …, "exit_code": …}}`; keys without\n'
-        "a value are left out. Codes are stable; texts may change.\n\n",
+        "An error says what failed (`Error:`), why (`Reason:`), the last lines of output, where the whole log is (`Log:`), what\n"
+        "was done about it (`Now:`) and the next command (`Next:`). With `--json` the same facts are printed on standard\n"
+        'output, as `{"error": {"code": …, "cause": …, "what": …, "why": …, "fix": …, "aftermath": …, "details": […], "log": …,\n'
+        '"exit_code": …}}`; keys without a value are left out. `code` says what failed, `cause` is the diagnosis if there is\n'
+        "one. Codes are stable; texts may change. `tfgrid-compose explain CODE` prints the page of a code of either kind.\n\n",
         "## Exit codes\n\n",
         table(["Exit code", "Meaning"], rows),
         "\n`exec`, `ssh`, `logs` and the commands of an app pass on the exit code of the remote command; 255 is a failure of\n"
         "ssh itself.\n",
         "\n## Codes\n\nIn the texts, `…` stands for what is filled in.\n\n",
         table(["Code", "Exit code", "What it says", "Next", "Made in"], _code_rows(classes, sites)),
+        "\n## Diagnoses\n\n"
+        "The text of an error is looked up among failures that are known. The first that fits gives the reason and the next\n"
+        "command, and its code stands in `cause`. Failures that pass by themselves are tried again.\n",
+        *(f"\n### {title}\n\n" + _diagnosis_table(rows) for title, rows in diagnosis.groups()),
     ]
     return "".join(parts)
 
 
-def _code_rows(classes: dict[str, ErrorClass], sites: list[Site]) -> list[list[str]]:
-    by_code: dict[str, list[Site]] = {item.code: [] for item in classes.values()}
+def _diagnosis_table(failures: tuple[diagnosis.Failure, ...]) -> str:
+    rows = [
+        [f"`{row.code}`", _escaped(row.reason), _escaped(row.fix_for("my-app")), "yes" if row.transient else "no"]
+        for row in failures
+    ]
+    return table(["Code", "Reason", "Next", "Passes by itself"], rows)
+
+
+def exit_codes(classes: dict[str, ErrorClass]) -> dict[str, str]:
+    """{exit code: meaning}, in order."""
+    exits: dict[int, list[str]] = {}
+    for item in classes.values():
+        # A class without a code of its own refines its base and has the same meaning.
+        if item.name != "TfgridError" and item.exit_code is not None and item.exit_code != classes[item.base].exit_code:
+            exits.setdefault(item.exit_code, []).append(item.doc.rstrip("."))
+    found = {code: "; or: ".join(texts) + "." for code, texts in exits.items()}
+    found |= {
+        0: "Success.", 1: "`status` found something wrong; or any other failure.",
+        70: "A bug of tfgrid-compose; a report is saved, and its path is printed.",
+    }  # fmt: skip
+    return {str(code): found[code] for code in sorted(found)}
+
+
+def _by_code(classes: dict[str, ErrorClass], sites: list[Site]) -> dict[str, list[Site]]:
+    """{code: its sites}, codes in order; codes of classes that are never made themselves have no site."""
+    found: dict[str, list[Site]] = {item.code: [] for item in classes.values()}
     for site in sites:
-        by_code.setdefault(site.code, []).append(site)
+        found.setdefault(site.code, []).append(site)
+    return {code: found[code] for code in sorted(found)}
+
+
+def _own_class(classes: dict[str, ErrorClass], code: str) -> ErrorClass | None:
+    return next((item for item in classes.values() if item.code == code), None)
+
+
+def _exits(classes: dict[str, ErrorClass], code: str, sites: list[Site]) -> list[int]:
+    own = _own_class(classes, code)
+    found = {classes[site.error].exit_code for site in sites} or {own.exit_code if own else 1}
+    return sorted(item for item in found if item is not None)
+
+
+def _distinct(texts: list[str]) -> list[str]:
+    """Texts that say something, each once."""
+    return list(dict.fromkeys(text for text in texts if text.strip("… /")))
+
+
+def _choices(texts: Iterator[str]) -> list[str]:
+    """Each of the texts that `message` has joined."""
+    return [choice for text in texts for choice in text.split(" / ")]
+
+
+def error_pages() -> str:
+    """What `explain` says about error codes, as JSON."""
+    trees = source_trees()
+    classes = error_classes(trees)
+    pages = {}
+    for code, sites in _by_code(classes, error_sites(trees, classes)).items():
+        own = _own_class(classes, code)
+        pages[code] = {
+            "exit_codes": _exits(classes, code, sites),
+            "about": own.doc if own else "",
+            "said": _distinct(_choices(site.what for site in sites)),
+            "reasons": _distinct(_choices(site.why for site in sites)),
+            "fixes": _distinct(_choices(site.fix for site in sites)),
+        }
+    return json.dumps({"exit_codes": exit_codes(classes), "codes": pages}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _code_rows(classes: dict[str, ErrorClass], sites: list[Site]) -> list[list[str]]:
     rows = []
-    for code in sorted(by_code):
-        found = by_code[code]
-        own = next((item for item in classes.values() if item.code == code), None)
-        exits = {classes[site.error].exit_code for site in found} or {own.exit_code if own else 1}
+    for code, found in _by_code(classes, sites).items():
+        own = _own_class(classes, code)
         said = list(dict.fromkeys(site.what for site in found if site.what.strip("… ")))
         texts = [own.doc] if own and (len(said) > 4 or not said) else said[:4]
-        fixes = list(dict.fromkeys(site.fix for site in found if site.fix.strip("… /")))[:2] if len(said) <= 4 else []
+        fixes = _distinct([site.fix for site in found])[:2] if len(said) <= 4 else []
         modules = sorted({site.module.removesuffix(".py") for site in found})
         where = ", ".join(f"`{module}`" for module in modules[:4]) + (" and others" if len(modules) > 4 else "")
-        exit_text = ", ".join(str(item) for item in sorted(item for item in exits if item is not None))
+        exit_text = ", ".join(str(item) for item in _exits(classes, code, found))
         rows.append([f"`{code}`", exit_text, _escaped("<br>".join(texts)), _escaped("<br>".join(fixes)), where])
     return rows
 
@@ -441,6 +505,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/errors.md": errors_page,
     "docs/events.md": events_page,
     "docs/pattern-contract.md": pattern_page,
+    "src/tfgrid_compose/observe/error_pages.json": error_pages,
 }
 
 

@@ -30,6 +30,9 @@ class TfgridError(Exception):
     `what` says what failed, `why` the reason in plain words, `fix` the next command or action.
     `details` are the last lines that matter (already redacted), oldest first; `log` is the path
     of the whole output. `code` is stable and has a page in the docs.
+
+    A known failure also has a `cause`, the code of its row in the table of diagnoses; `transient` says that
+    trying again may help.
     """
 
     code = "error"
@@ -52,6 +55,10 @@ class TfgridError(Exception):
         self.fix = fix
         self.details = details or []
         self.log = log
+        # What was done about it before anybody read of it, such as going back to the release that worked.
+        self.aftermath = ""
+        self.cause = ""
+        self.transient = False
         if code is not None:
             self.code = code
         if exit_code is not None:
@@ -61,9 +68,11 @@ class TfgridError(Exception):
         """The same facts for `--json`; keys without a value are left out."""
         facts = {
             "code": self.code,
+            "cause": self.cause,
             "what": self.what,
             "why": self.why,
             "fix": self.fix,
+            "aftermath": self.aftermath,
             "details": self.details,
             "log": self.log,
             "exit_code": self.exit_code,

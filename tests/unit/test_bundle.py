@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import subprocess
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest import bundle
@@ -241,3 +246,117 @@ def test_a_bad_pattern_is_an_error_with_the_files_name_or_is_ignored(tmp_path: P
 def test_a_folder_that_can_not_be_read_is_a_manifest_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestError):
         collect(tmp_path / "gone")
+
+
+# Digests that the machine checks
+
+ODD = [
+    b"plain.txt", b"with space", b"  two leading", b"tab\there", b"new\nline", b"carriage\rreturn", b"back\\slash", b"\\\\", b"\\n",
+    b"\nfirst", b"last\n", b"all\\of\nthem\r\\", b"caf\xe9", b"\xff\xfe", "日本語".encode(), b"-c", b"*star", b"a\\\xe9\n", b"'q\"",
+    b"folder with\nbreak/in\\side",
+]  # fmt: skip
+
+
+def check(folder: Path, sums: bytes) -> subprocess.CompletedProcess[bytes]:
+    """What the machine does with the list of digests."""
+    list = folder.parent / "sums"
+    list.write_bytes(sums)
+    words = ["sha256sum", "-c", "--quiet", "--strict", str(list)]
+    return subprocess.run(words, cwd=folder, capture_output=True, env={**os.environ, "LC_ALL": "C"})
+
+
+def odd_app(tmp_path: Path, names: list[bytes]) -> Path:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    for number, name in enumerate(names):
+        path = Path(os.fsdecode(bytes(folder) + b"/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"content {number}")
+    return folder
+
+
+def test_the_real_sha256sum_finds_every_file_whatever_it_is_called(tmp_path: Path) -> None:
+    folder = odd_app(tmp_path, ODD)
+    (folder / "link").symlink_to("nowhere")
+    sums = collect(folder).sums()
+    done = check(folder, sums)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert sums.count(b"\n") == len(ODD), "one line for each, none for the link"
+
+
+@pytest.mark.parametrize("name", ODD, ids=range(len(ODD)))
+def test_the_line_of_a_file_is_the_one_that_sha256sum_writes(tmp_path: Path, name: bytes) -> None:
+    folder = odd_app(tmp_path, [name])
+    done = subprocess.run([b"sha256sum", b"--", name], cwd=folder, capture_output=True, check=True)
+    assert collect(folder).sums() == done.stdout
+
+
+@pytest.mark.parametrize("name", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize("change", ["content", "gone"])
+def test_the_real_sha256sum_sees_what_changed(tmp_path: Path, name: bytes, change: str) -> None:
+    folder = odd_app(tmp_path, [b"other", name])
+    sums = collect(folder).sums()
+    path = Path(os.fsdecode(bytes(folder) + b"/" + name))
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_text("content 7")
+    assert check(folder, sums).returncode == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & {0, 0x2F} and name not in (b".", b"..")))
+def test_any_name_at_all_is_found(name: bytes) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        folder = odd_app(Path(base), [b"other"])
+        path = os.path.join(bytes(folder), name)
+        try:
+            with open(path, "wb") as file:
+                file.write(name)
+        except OSError:
+            return  # No name for this file system.
+        found = collect(folder)
+        assert check(folder, found.sums()).returncode == 0
+        # What is left out is not in the list either.
+        assert found.sums().count(b"\n") == len(found.entries)
+
+
+def test_without_files_the_list_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("a")
+    assert collect(tmp_path).sums() == b""
+
+
+def test_the_digests_are_those_of_the_entries_in_their_order(tmp_path: Path) -> None:
+    write(tmp_path, "b", "a/c", text="1")
+    (tmp_path / "link").symlink_to("b")
+    found = collect(tmp_path)
+    assert dict(zip([entry.name for entry in found.entries], found.digests, strict=True)) == {
+        "a/c": hashlib.sha256(b"1").hexdigest(), "b": hashlib.sha256(b"1").hexdigest(),
+        "link": hashlib.sha256(b"b").hexdigest(),
+    }  # fmt: skip
+
+
+# Back to files
+
+
+def test_an_archive_unpacks_to_the_same_bundle(tmp_path: Path) -> None:
+    folder = odd_app(tmp_path, ODD)
+    (folder / "link").symlink_to("../outside")
+    (folder / "loop").symlink_to("loop")
+    (folder / os.fsdecode(b"l\xefnk")).symlink_to(os.fsdecode(b"caf\xe9"))
+    (folder / "plain.txt").chmod(0o700)
+    before = collect(folder)
+    bundle.unpack(before.archive(), tmp_path / "back")
+    after = collect(tmp_path / "back")
+    assert (after.digest, after.sums(), after.size) == (before.digest, before.sums(), before.size)
+    assert after.archive() == before.archive()
+    assert os.readlink(tmp_path / "back" / "link") == "../outside"
+
+
+def test_an_archive_that_can_not_be_unpacked_is_a_manifest_error(tmp_path: Path) -> None:
+    write(tmp_path, "app/a")
+    archive = collect(tmp_path / "app").archive()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ManifestError) as caught:
+        bundle.unpack(archive, tmp_path / "file")
+    assert caught.value.code == "bundle-unreadable"

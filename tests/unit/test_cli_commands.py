@@ -8,7 +8,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.unit.workbench import Call
 from tfgrid_compose import __version__
 from tfgrid_compose.cli import elevate
-from tfgrid_compose.cli import main as entry
 from tfgrid_compose.cli import operate as cli_operate
 from tfgrid_compose.cli.main import COMMANDS, cli
 from tfgrid_compose.drivers import ssh
 from tfgrid_compose.errors import EnvironmentError_
 from tfgrid_compose.state.store import Deployment, Store
 
-Call = Callable[..., tuple[int, str, str]]
 MACHINE = {"name": "vm", "role": "vm", "node": 7, "contract": "1002", "wireguard_ip": "10.5.3.2", "address": "10.5.3.2"}
-
-
-@pytest.fixture
-def call(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    monkeypatch.chdir(empty)
-    for name in ("TFGRID_LOCALGRID", "TFGRID_LOCALGRID_ROOT", "TF_VAR_mnemonic", "MNEMONIC"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tfgrid-compose", *words])
-        with pytest.raises(SystemExit) as ended:
-            entry.main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def save(name: str = "my-app", id: str = "a1b2c3d4e5f60718", folder: str = "/app", **data: Any) -> Deployment:

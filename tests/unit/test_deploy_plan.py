@@ -1,12 +1,11 @@
-"""The plan with its reasons, the engine that runs it, and what hooks and operators get of a deployment."""
+"""The plan with its reasons, and what hooks and operators get of a deployment."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,81 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfgrid_compose.deploy import engine, operate
-from tfgrid_compose.deploy.context import Context, addresses_of, target_of
-from tfgrid_compose.deploy.options import UpOptions
-from tfgrid_compose.deploy.plan import Plan, PlannedStep, make_plan
-from tfgrid_compose.deploy.steps.activate import Activate
-from tfgrid_compose.deploy.steps.base import Step
-from tfgrid_compose.deploy.steps.hooks import Tolerated
+from tests.unit.workbench import MACHINE, STEPS, Bench, contract
+from tfgrid_compose.deploy import operate
+from tfgrid_compose.deploy.context import addresses_of, target_of
+from tfgrid_compose.deploy.plan import make_plan
 from tfgrid_compose.deploy.steps.infrastructure import private_keys
-from tfgrid_compose.deploy.steps.reach import Reach
 from tfgrid_compose.deploy.steps.ship import hook_environment, shell_assignments
-from tfgrid_compose.deploy.steps.tunnel import Tunnel
-from tfgrid_compose.deploy.up import prepared
-from tfgrid_compose.drivers import wireguard
-from tfgrid_compose.errors import HookError, ManifestError, NotFoundError, UsageError
+from tfgrid_compose.deploy.up import _placed, tell_unfinished
+from tfgrid_compose.errors import GridError, ManifestError, NotFoundError, UsageError
 from tfgrid_compose.manifest import envfile
-from tfgrid_compose.observe.events import Event, Stream
 from tfgrid_compose.state.store import Deployment, Store
-
-MACHINE = {
-    "name": "vm", "role": "vm", "node": 7, "contract": "1002", "private_ip": "10.5.3.2", "wireguard_ip": "10.5.3.2",
-    "mycelium_ip": "5ff::7", "ipv4_address": "", "ipv6_address": "", "address": "10.5.3.2",
-}  # fmt: skip
-
-
-class Bench:
-    """An app on network `main`, whose node is given, so that no grid is asked."""
-
-    def __init__(self, folder: Path, store: Store) -> None:
-        self.folder, self.store = folder, store
-        self.events: list[Event] = []
-        self.outcomes: dict[str, str] = {}
-        self.run: dict[str, Any] = {}
-        self.status = ""
-
-    @contextmanager
-    def context(self, write: bool = False, **given: Any) -> Iterator[Context]:
-        """A context as `up` and `plan` have it."""
-        stream = Stream()
-        stream.subscribe(self.events.append)
-        options = UpOptions(target=self.folder, network="main", **{"node": 7, **given})
-        with prepared(self.store, stream, options, lambda variable: None, write=write) as context:
-            yield context
-
-    def pretend_done(self, **given: Any) -> None:
-        """Remember every step as done, with a machine that runs."""
-        with self.context(write=True, **given) as context:
-            context.public_key()
-            context.store.set_secret(context.deployment.id, "wireguard", b"[Interface]\n")
-            context.remember(machines=[MACHINE], contracts=[1002], nodes=context.nodes, overrides=context.overrides, release="r1")
-            run = self.store.start_run(context.deployment.id, "up")
-            for item in make_plan(context).steps:
-                self.store.begin_step(run, context.deployment.id, item.step.name, item.step.inputs(context))
-                self.store.end_step(run, context.deployment.id, item.step.name, "done", "")
-            self.store.end_run(run, "succeeded")
-            context.deployment = self.store.save(replace(context.deployment, status="running"))
-
-    def reasons(self, **given: Any) -> dict[str, str]:
-        """{step: reason} of the steps that a plan would run."""
-        with self.context(**given) as context:
-            return {item.step.name: item.reason for item in make_plan(context).steps if item.needed}
-
-
-@pytest.fixture
-def bench(home: Path, app_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """A bench on a computer without tunnels, where what was made is still there."""
-    monkeypatch.setattr(wireguard, "host_routes", list)
-    monkeypatch.setattr(wireguard, "host_interfaces", set)
-    monkeypatch.setenv("TF_VAR_mnemonic", "words of a test")
-    for step in (Reach, Activate, Tunnel):
-        monkeypatch.setattr(step, "probe", lambda self, context: True)
-    with Store() as store:
-        yield Bench(app_folder, store)
-
-
-STEPS = ["infrastructure", "tunnel", "reach", "platform", "ship", "setup", "configure", "healthcheck", "activate"]
 
 
 def test_a_new_deployment_needs_every_step_and_a_plan_writes_nothing(bench: Bench) -> None:
@@ -105,12 +39,12 @@ def test_a_new_deployment_needs_every_step_and_a_plan_writes_nothing(bench: Benc
 
 
 def test_when_nothing_changed_nothing_is_needed(bench: Bench) -> None:
-    bench.pretend_done()
+    bench.up()
     assert bench.reasons() == {}
 
 
 def test_a_changed_source_runs_only_what_depends_on_it(bench: Bench) -> None:
-    bench.pretend_done()
+    bench.up()
     (bench.folder / "page.html").write_text("new")
     found = bench.reasons()
     assert sorted(found) == sorted(["reach", "ship", "setup", "configure", "healthcheck", "activate"])
@@ -123,15 +57,16 @@ def test_a_changed_source_runs_only_what_depends_on_it(bench: Bench) -> None:
     [({"cpu": 4}, "cores 2 -> 4"), ({"memory": 8192}, "memory 4096 -> 8192"), ({"disk": 60}, "disk 50 -> 60")],
 )
 def test_a_changed_size_names_old_and_new(bench: Bench, given: dict[str, Any], reason: str) -> None:
-    bench.pretend_done()
+    bench.up()
     found = bench.reasons(**given)
     assert found["infrastructure"] == reason
     assert "healthcheck" in found, "it is proven that the app still works"
-    assert not {"platform", "ship", "setup"} & set(found)
+    assert {"ship", "activate"} <= set(found), "it is another release"
+    assert not {"platform", "setup", "configure"} & set(found)
 
 
 def test_another_node_makes_everything_anew(bench: Bench) -> None:
-    bench.pretend_done()
+    bench.up()
     found = bench.reasons(node=8)
     assert found["infrastructure"].startswith("node 7 -> 8, a new machine: the data of the old one is lost")
     assert list(found) == STEPS
@@ -140,7 +75,7 @@ def test_another_node_makes_everything_anew(bench: Bench) -> None:
 
 def test_secrets_change_the_plan_and_are_not_in_it(bench: Bench) -> None:
     (bench.folder / "tfgrid-compose.yaml").write_text("name: my-app\nenvironment:\n  - {name: TOKEN, secret: true}\n")
-    bench.pretend_done(variables={"TOKEN": "hunter2-hunter2"})
+    bench.up(variables={"TOKEN": "hunter2-hunter2"})
     with bench.context(variables={"TOKEN": "other-secret-value"}) as context:
         plan = make_plan(context)
         text = json.dumps(plan.to_dict(context)) + json.dumps([item.step.inputs(context) for item in plan.steps])
@@ -149,10 +84,203 @@ def test_secrets_change_the_plan_and_are_not_in_it(bench: Bench) -> None:
     assert "hunter2" not in (bench.store.path.read_bytes()).decode(errors="replace")
 
 
-def test_what_is_gone_is_made_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.pretend_done()
-    monkeypatch.setattr(Tunnel, "probe", lambda self, context: False)
-    assert bench.reasons() == {"tunnel": "what it made is gone", "reach": "checked before anything is changed"}
+def lose_tunnel(bench: Bench) -> None:
+    bench.tunnels.clear()
+
+
+def change_file(bench: Bench) -> None:
+    (bench.machine.root / "current" / "deployment" / "setup.sh").write_text("something else")
+
+
+def remove_list(bench: Bench) -> None:
+    (bench.machine.root / "current" / ".tfgrid" / "sha256sums").unlink()
+
+
+def move_link(bench: Bench) -> None:
+    (bench.machine.root / "current").unlink()
+    (bench.machine.root / "current").symlink_to("releases/other")
+
+
+CHECKED = "checked before anything is changed"
+GONE = "what it made is gone"
+
+
+@pytest.mark.parametrize(
+    ("lose", "found"),
+    [
+        (lose_tunnel, {"tunnel": GONE, "reach": CHECKED}),
+        (change_file, {"ship": GONE, "reach": CHECKED}),
+        (remove_list, {"ship": GONE, "reach": CHECKED}),
+        (move_link, {"activate": GONE, "reach": CHECKED}),
+    ],
+)
+def test_what_is_gone_is_made_again(bench: Bench, lose: Callable[[Bench], None], found: dict[str, str]) -> None:
+    bench.up()
+    lose(bench)
+    assert bench.reasons() == found
+    bench.up()
+    assert bench.reasons() == {}
+    assert bench.statuses == {1: "live"}, "nothing new was released"
+    assert (bench.machine.current, bench.hooks) == (bench.live.id, ["setup", "configure", "healthcheck"])
+
+
+def test_a_machine_that_is_gone_is_made_anew_with_all_that_stood_on_it(bench: Bench) -> None:
+    bench.up()
+    bench.grid.live.clear()
+    found = bench.reasons()
+    assert list(found) == STEPS
+    assert (found["infrastructure"], found["platform"], found["ship"]) == (GONE, "the machine is new", "the machine is new")
+    first = bench.live
+    second = bench.up()
+    assert (second.number, bench.machine.current) == (2, second.id)
+    assert first.data["inputs"]["machine"] != second.data["inputs"]["machine"]
+
+
+def test_a_machine_that_does_not_answer_is_reached_before_it_is_asked(bench: Bench) -> None:
+    bench.up()
+    bench.machine.unreachable = "no route"
+    assert bench.reasons() == {"reach": GONE}, "what is on the machine is asked after `reach`"
+    bench.machine.unreachable = ""
+    assert bench.reasons() == {}
+
+
+def test_steps_can_be_asked_for_again(bench: Bench) -> None:
+    bench.up()
+    with bench.context() as context:
+        found = make_plan(context, {"configure": "the service is down", "unknown": "x"})
+    assert {item.step.name: item.reason for item in found.steps if item.needed} == {
+        "reach": CHECKED, "configure": "the service is down", "healthcheck": "configure runs before it",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "runs"),
+    [
+        ("setup", ["setup", "configure", "healthcheck"]),
+        ("configure", ["configure", "healthcheck"]),
+        ("healthcheck", ["healthcheck"]),
+    ],
+)
+def test_a_hook_that_runs_again_is_followed_by_those_behind_it(bench: Bench, place: str, runs: list[str]) -> None:
+    bench.up()
+    bench.store.undo(bench.deployment.id, place)
+    found = bench.reasons()
+    assert list(found) == ["reach", *runs]
+    assert [found[name] for name in runs] == ["not done yet", *(f"{before} runs before it" for before in runs[:-1])]
+
+
+def test_disks_are_copied_only_where_they_can_be_and_only_before_a_live_release_is_replaced(bench: Bench) -> None:
+    bench.grid.can_snapshot = True
+    assert list(bench.reasons()) == STEPS, "nothing is live yet"
+    bench.up()
+    assert bench.reasons() == {}
+    bench.tunnels.clear()
+    assert "snapshot" not in bench.reasons(), "the machine is not changed"
+    bench.write("src/page", "new")
+    found = bench.reasons()
+    assert list(found)[0] == "snapshot"
+    assert found["snapshot"] == "before the machine is changed"
+    assert "as release" in bench.plan().steps[0].text
+    bench.grid.can_snapshot = False
+    assert "snapshot" not in bench.reasons()
+
+
+def test_the_plan_of_a_rollback_names_the_release_and_what_can_not_be_restored(bench: Bench) -> None:
+    first = bench.up()
+    bench.write("src/page", "new")
+    bench.up()
+    with bench.back(write=False) as context:
+        plan = make_plan(context)
+        facts = plan.to_dict(context)
+    assert (facts["release"], facts["not_restored"]) == (first.id, ["data that the app wrote stays as it is now"])
+    json.dumps(facts)
+    assert [item.step.name for item in plan.steps if item.needed] == STEPS[2:3] + STEPS[4:]
+    assert next(item.text for item in plan.steps if item.step.name == "ship").startswith(f"release {first.label}, to ")
+    with bench.context() as context:
+        assert make_plan(context).to_dict(context)["release"] is None
+
+
+# After a run that was cut off
+
+
+@pytest.mark.parametrize("outcome", [None, "failed", "interrupted"])
+def test_a_run_that_did_not_end_is_settled_by_the_next_one_even_with_nothing_left_to_do(
+    bench: Bench, outcome: str | None
+) -> None:
+    bench.up()
+    run = bench.store.start_run(bench.deployment, "up")
+    if outcome:
+        bench.store.end_run(run, outcome)
+    plan = bench.plan()
+    assert (plan.needed, plan.unsettled, [item.step.name for item in plan.steps if item.needed]) == (True, True, [])
+    bench.up()
+    assert (bench.deployment.status, bench.last_run["outcome"], bench.outcomes()) == ("running", "succeeded", {})
+    assert not bench.plan().needed
+
+
+def test_a_deployment_that_is_called_failed_is_settled_too(bench: Bench) -> None:
+    assert not bench.plan().unsettled, "a new one was never begun"
+    bench.up()
+    bench.store.save(replace(bench.deployment, status="failed"))
+    assert bench.plan().unsettled
+
+
+def test_the_last_run_is_told_when_it_did_not_get_to_its_end(bench: Bench) -> None:
+    bench.up()
+    told: dict[str, str] = {}
+    started = {"up": {}, "rollback": {"release": "r7"}}
+    for kind, outcome, steps in (
+        ("up", None, {"infrastructure": "done", "ship": None}), ("up", "failed", {"setup": "failed"}),
+        ("rollback", "interrupted", {"infrastructure": "done", "setup": "undone"}), ("up", None, {"infrastructure": "done"}),
+        ("up", None, {}), ("up", "succeeded", {}),
+    ):  # fmt: skip
+        run = bench.store.start_run(bench.deployment, kind, started[kind])
+        for name, ended in steps.items():
+            bench.store.begin_step(run, bench.deployment.id, name, {})
+            if ended:
+                bench.store.end_step(run, bench.deployment.id, name, ended)
+        if outcome:
+            bench.store.end_run(run, outcome)
+        bench.events.clear()
+        tell_unfinished(bench.store, bench.stream(), bench.deployment)
+        told[f"{kind} {outcome} {len(steps)}"] = " ".join(bench.notices()).replace(f"number {run}", "number N")
+    assert told == {
+        "up None 2": "the last run (up, number N) was cut off in step ship; looking at what is there",
+        "up failed 1": "the last run (up, number N) failed in step setup; looking at what is there",
+        "rollback interrupted 2": "the last run (rollback to release r7, number N) was stopped in step setup; "
+        "looking at what is there",
+        "up None 1": "the last run (up, number N) was cut off between two steps; looking at what is there",
+        "up None 0": "the last run (up, number N) was cut off before its first step; looking at what is there",
+        "up succeeded 0": "",
+    }
+
+
+def test_a_run_that_was_cut_off_is_told_by_the_next_one_and_not_by_a_plan(bench: Bench) -> None:
+    bench.up()
+    bench.store.start_run(bench.deployment, "up")
+    with bench.context():
+        assert bench.notices() == []
+    with bench.context(write=True):
+        assert bench.notices() == ["the last run (up, number 2) was cut off before its first step; looking at what is there"]
+
+
+@pytest.mark.parametrize(
+    ("data", "live", "silent", "nodes"),
+    [
+        ({}, [], False, {}),
+        ({"nodes": {"vm": [7]}, "planned_nodes": {"vm": [8]}}, [8], False, {"vm": [7]}),
+        ({"planned_nodes": {"vm": [8]}}, [8], False, {"vm": [8]}),
+        ({"planned_nodes": {"vm": [8]}}, [], False, {}),
+        ({"planned_nodes": {"vm": [8]}}, [9], False, {}),
+        ({"planned_nodes": {"vm": [8]}}, [], True, {"vm": [8]}),
+    ],
+)  # fmt: skip
+def test_a_machine_that_a_crash_may_have_left_is_looked_for_where_it_was_planned(
+    bench: Bench, data: dict[str, Any], live: list[int], silent: bool, nodes: dict[str, list[int]]
+) -> None:
+    bench.grid.live = {node: contract(node, node) for node in live}
+    bench.grid.silent = GridError("it can't list contracts") if silent else None
+    assert _placed(bench.grid, Deployment("d", "my-app", "main", "failed", 1.0, 1.0, data)) == nodes
 
 
 def test_a_plan_needs_every_value_that_the_app_requires(bench: Bench) -> None:
@@ -163,7 +291,7 @@ def test_a_plan_needs_every_value_that_the_app_requires(bench: Bench) -> None:
 
 
 def test_a_deployment_keeps_its_pattern(bench: Bench, home: Path) -> None:
-    bench.pretend_done()
+    bench.up()
     with pytest.raises(ManifestError) as caught:
         bench.reasons(pattern="k3s")
     assert caught.value.code == "pattern-changed"
@@ -176,89 +304,6 @@ def test_a_pattern_that_the_app_does_not_support_is_refused(bench: Bench) -> Non
     with pytest.raises(ManifestError) as caught:
         bench.reasons(pattern="gateway")
     assert caught.value.code == "pattern-unsupported"
-
-
-# The engine
-
-
-class Fake(Step):
-    """A step that does what a test says."""
-
-    def __init__(self, name: str, act: Any = None, probes: bool = True) -> None:
-        self.name, self._act, self._probes, self.runs = name, act, probes, 0
-
-    def describe(self, context: Context) -> str:
-        """Its name."""
-        return self.name
-
-    def inputs(self, context: Context) -> dict[str, str]:
-        """Always the same."""
-        return {"a": "1"}
-
-    def probe(self, context: Context) -> bool:
-        """As told."""
-        return self._probes
-
-    def apply(self, context: Context) -> str:
-        """As told."""
-        self.runs += 1
-        if isinstance(self._act, BaseException):
-            raise self._act
-        return "noted"
-
-
-def execute(bench: Bench, *steps: Fake, needed: bool = True) -> tuple[dict[str, str], str]:
-    """({step: outcome}, status of the deployment) after a run."""
-    with bench.context(write=True) as context:
-        plan = Plan(tuple(PlannedStep(step, step.name, "x" if needed else "") for step in steps), 0.0, True)
-        try:
-            engine.execute(context, plan)
-        finally:
-            outcomes = {item["name"]: item["outcome"] for item in bench.store.steps(context.run)}
-            bench.outcomes, bench.run = outcomes, bench.store.runs(context.deployment.id, 1)[0]
-            bench.status = bench.store.deployments()[0].status
-    return outcomes, bench.store.deployments()[0].status
-
-
-def test_a_run_that_succeeds_is_journalled_step_by_step(bench: Bench) -> None:
-    assert execute(bench, Fake("one"), Fake("two")) == ({"one": "done", "two": "done"}, "running")
-    kinds = [event.kind for event in bench.events]
-    assert kinds == ["run-started", "step-started", "step-ended", "step-started", "step-ended", "run-ended"]
-    (found,) = bench.store.deployments()
-    assert bench.store.done(found.id) == {"one": {"a": "1"}, "two": {"a": "1"}}
-
-
-def test_a_failing_step_ends_the_run_and_is_not_done(bench: Bench) -> None:
-    last = Fake("last")
-    with pytest.raises(HookError):
-        execute(bench, Fake("one"), Fake("two", HookError("it broke", why="so")), last)
-    assert (bench.outcomes, bench.status) == ({"one": "done", "two": "failed"}, "failed")
-    assert last.runs == 0
-    assert bench.run["outcome"] == "failed"
-    assert bench.run["error"]["what"] == "it broke"
-    assert list(bench.store.done(bench.store.deployments()[0].id)) == ["one"]
-
-
-def test_a_tolerated_failure_goes_on(bench: Bench) -> None:
-    outcomes, status = execute(bench, Fake("one", Tolerated("never mind")), Fake("two"))
-    assert (outcomes, status) == ({"one": "tolerated", "two": "done"}, "running")
-
-
-def test_a_run_that_the_user_stops_is_interrupted(bench: Bench) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        execute(bench, Fake("one", KeyboardInterrupt()))
-    assert bench.run["outcome"] == "interrupted"
-    assert bench.events[-1].to_dict()["error"]["code"] == "interrupted"
-
-
-def test_a_step_that_the_plan_left_out_stays_out_unless_it_changed(bench: Bench) -> None:
-    execute(bench, Fake("one"))
-    again = Fake("one")
-    execute(bench, again, needed=False)
-    assert again.runs == 0
-    fresh = Fake("never done")
-    execute(bench, fresh, needed=False)
-    assert fresh.runs == 1
 
 
 # What hooks get

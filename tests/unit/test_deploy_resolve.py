@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,12 +139,25 @@ def test_up_means_the_deployment_of_this_name_from_this_folder(store: Store, app
     assert resolve.find_deployment(store, app, options(name="other")) is None
 
 
-def test_another_folders_deployment_is_never_taken_over(store: Store, app_folder: Path) -> None:
-    store.save(deployment("a1", app_dir="/somewhere/else"))
+def test_another_folders_deployment_is_never_taken_over(store: Store, app_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    store.save(deployment("a1", app_dir=str(tmp_path / "other")))
     with pytest.raises(UsageError) as caught:
         resolve.find_deployment(store, load_app(app_folder), options(target=Path("./x")))
-    assert (caught.value.code, caught.value.why) == ("name-taken", "it was made from /somewhere/else")
+    assert (caught.value.code, caught.value.why) == ("name-taken", f"it was made from {tmp_path / 'other'}")
     assert caught.value.fix.endswith("tfgrid-compose up x --name my-app-2")
+
+
+def test_a_folder_that_has_moved_keeps_its_deployment(store: Store, app_folder: Path) -> None:
+    moved = store.save(deployment("a1", app_dir="/somewhere/that/is/gone"))
+    assert resolve.find_deployment(store, load_app(app_folder), options()) == moved
+
+
+def test_a_deployment_whose_keys_are_lost_has_to_be_removed_first(store: Store, app_folder: Path) -> None:
+    store.save(replace(deployment("a1b2c3d4e5f6a7b8", app_dir=""), status="orphaned"))
+    with pytest.raises(UsageError) as caught:
+        resolve.find_deployment(store, load_app(app_folder), options())
+    assert (caught.value.code, "tfgrid-compose down a1b2c3d4" in caught.value.fix) == ("deployment-orphaned", True)
 
 
 def test_two_networks_must_be_told_apart(store: Store, app_folder: Path) -> None:

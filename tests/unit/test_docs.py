@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from tfgrid_compose.cli.main import COMMANDS, cli
 from tfgrid_compose.manifest.load import load_app
 from tfgrid_compose.manifest.model import Manifest
+from tfgrid_compose.observe.diagnosis import all_failures
 from tfgrid_compose.patterns.load import names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,12 +143,26 @@ def test_every_error_code_is_documented() -> None:
     assert found <= documented, sorted(found - documented)
 
 
+def test_every_diagnosis_is_documented() -> None:
+    section = (DOCS / "errors.md").read_text().split("\n## Diagnoses\n", 1)[1]
+    documented = re.findall(r"^\| `([a-z0-9-]+)` \|", section, re.MULTILINE)
+    assert documented == [row.code for row in all_failures()]
+
+
+def test_the_pages_of_explain_are_made_from_the_source(generator: ModuleType) -> None:
+    name = "src/tfgrid_compose/observe/error_pages.json"
+    assert name in generator.PAGES
+    assert (ROOT / name).read_text() == generator.error_pages()
+
+
 def test_every_event_is_documented(generator: ModuleType) -> None:
     text = (DOCS / "events.md").read_text()
     emitted = set()
     for path in (ROOT / "src" / "tfgrid_compose").rglob("*.py"):
         emitted |= set(
-            re.findall(r'(?:RunStarted|StepStarted|StepProgress|StepEnded|RunEnded|Notice)\("([a-z-]+)"', path.read_text())
+            re.findall(
+                r'(?:RunStarted|StepStarted|StepProgress|StepRetry|StepEnded|RunEnded|Notice)\(\s*"([a-z-]+)"', path.read_text()
+            )
         )
     assert emitted == set(generator.event_kinds())
     for kind in emitted:

@@ -44,6 +44,15 @@ def test_an_error_keeps_all_that_it_was_told() -> None:
     assert error.to_dict() == {"code": "d", "what": "a", "why": "b", "fix": "c", "details": ["e"], "log": "/f", "exit_code": 42}
 
 
+def test_what_is_learnt_of_an_error_later_is_shown_too() -> None:
+    error = errors.HookError("a", why="b")
+    error.aftermath, error.cause = "release #1 runs again", "apt-lock"
+    assert error.to_dict() == {
+        "code": "hook-failed", "cause": "apt-lock", "what": "a", "why": "b", "aftermath": "release #1 runs again", "exit_code": 9,
+    }  # fmt: skip
+    assert (errors.HookError("c").aftermath, errors.HookError("c").cause, errors.HookError("c").transient) == ("", "", False)
+
+
 def test_a_code_of_one_error_does_not_leak_into_the_next() -> None:
     errors.GridError("a", code="special", exit_code=99)
     assert (errors.GridError("b").code, errors.GridError("b").exit_code) == ("grid", 7)

@@ -22,6 +22,8 @@ def test_the_makers_fill_in_the_kind() -> None:
     assert events.step_started("ship", "Ship").kind == "step-started"
     assert events.step_progress("ship", "half", milestone=True).milestone is True
     assert events.step_ended("ship", "done", 1.23456).seconds == 1.235
+    retry = events.step_retry("ship", 2, 5, 4.26, "why")
+    assert (retry.kind, retry.attempt, retry.attempts, retry.wait, retry.reason) == ("step-retry", 2, 5, 4.3, "why")
     assert (events.notice("careful", "warning").level, events.notice("hello").level) == ("warning", "info")
 
 

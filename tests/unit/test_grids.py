@@ -8,6 +8,7 @@ import pytest
 
 from tfgrid_compose.errors import GridError, UsageError
 from tfgrid_compose.grids.live import LiveGrid
+from tfgrid_compose.grids.marks import app_of, deployment_of
 from tfgrid_compose.grids.registry import NETWORKS, open_grid
 
 
@@ -57,7 +58,48 @@ def test_what_the_live_grid_can_not_do_yet_it_refuses_with_a_way_out() -> None:
     with pytest.raises(GridError, match="can't be listed") as contracts:
         grid.contracts("abc")
     assert "--node" in nodes.value.fix
-    assert contracts.value.code == "contract-list-unsupported"
+    with pytest.raises(GridError) as marked:
+        grid.marked()
+    assert contracts.value.code == marked.value.code == "contract-list-unsupported"
+
+
+def test_the_live_grid_keeps_no_snapshots_and_leaves_strays_to_the_caller() -> None:
+    grid = LiveGrid("main")
+    assert (grid.can_snapshot, grid.adopts) == (False, False)
+    for job in (
+        lambda: grid.snapshot([1], "x"),
+        lambda: grid.restore([1], "x"),
+        lambda: grid.snapshots([1]),
+        lambda: grid.forget_snapshot([1], "x"),
+    ):
+        with pytest.raises(GridError) as caught:
+            job()
+        assert caught.value.code == "snapshot-unsupported" and caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("vm_0123456789abcdef", "0123456789abcdef"),
+        ("net_0123456789abcdef", "0123456789abcdef"),
+        ("worker_2_0123456789abcdef", "0123456789abcdef"),
+        ("0123456789abcdef", "0123456789abcdef"),
+        ("vm0123456789abcdef", ""),
+        ("vm_0123456789abcde", ""),
+        ("vm_0123456789ABCDEF", ""),
+        ("vm_0123456789abcdef0", ""),
+        ("vm_0123456789abcdef_2", ""),
+        ("plain", ""),
+        ("", ""),
+    ],
+)
+def test_our_mark_is_an_id_at_the_end_of_a_name(name: str, id: str) -> None:
+    assert deployment_of(name) == id
+
+
+@pytest.mark.parametrize(("project", "app"), [("tfgrid-compose/my-app", "my-app"), ("vm/my-app", ""), ("Network", ""), ("", "")])
+def test_the_apps_name_stands_in_our_own_projects_only(project: str, app: str) -> None:
+    assert app_of(project) == app
 
 
 def test_terraform_alone_judges_and_cancels_on_the_live_grid() -> None:

@@ -145,6 +145,63 @@ def test_facts_are_any_json_value_and_none_forgets(ledger: Ledger) -> None:
     assert ledger.fact("x") is None
 
 
+def test_a_fact_is_changed_with_no_other_writer_in_between(tmp_path: Path) -> None:
+    def count(_: int) -> None:
+        with Ledger(tmp_path / "ledger.db") as ledger:
+            for _ in range(10):
+                ledger.change_fact("n", lambda found: (found or 0) + 1)
+
+    Ledger(tmp_path / "ledger.db").close()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert ledger.fact("n") == 40
+
+
+def test_a_contract_that_is_being_cancelled_is_no_longer_live_and_still_holds_its_room(ledger: Ledger) -> None:
+    id = contract(ledger, mru=10)
+    ledger.begin_cancel(id)
+    assert ledger.contracts() == []
+    (found,) = ledger.contracts(ending=True)
+    assert (found.id, found.state) == (id, "Cancelling")
+    assert ledger.used(1).mru == 10
+    ledger.close_contract(id)
+    ledger.begin_cancel(id)
+    assert ledger.contracts(ending=True) == []
+    assert ledger.used(1).mru == 0
+
+
+DATA = {"type": "network", "name": "net"}
+
+
+def test_a_network_and_its_contracts_come_and_go_in_one_commit(ledger: Ledger) -> None:
+    record = {"id": "a", "twin": 7, "name": "net", "contracts": {}, "subnets": {"1": "x", "3": "y"}}
+    saved = ledger.save_network(record, DATA)
+    contracts = {str(item.node): item for item in ledger.contracts()}
+    assert saved["contracts"] == {node: item.id for node, item in contracts.items()}
+    assert {item.twin for item in contracts.values()} == {7}
+    assert all((item.data, item.spec) == (DATA, {"network": "a"}) for item in contracts.values())
+    again = ledger.save_network({**saved, "subnets": {"3": "y", "4": "z"}}, {**DATA, "projectName": "other"})
+    assert again["contracts"]["3"] == contracts["3"].id and sorted(again["contracts"]) == ["3", "4"]
+    assert {(item.node, item.data["projectName"]) for item in ledger.contracts()} == {(3, "other"), (4, "other")}
+    assert ledger.network_by_id("a") == again
+    ledger.drop_network("a")
+    ledger.drop_network("a")
+    assert (ledger.contracts(), ledger.networks()) == ([], [])
+
+
+def test_a_network_that_can_not_be_recorded_has_no_contracts(ledger: Ledger) -> None:
+    with pytest.raises(sqlite3.Error):
+        ledger.save_network({"id": None, "twin": None, "name": "net", "contracts": {}, "subnets": {"1": "x"}}, DATA)
+    assert ledger.contracts() == []
+
+
+def test_metadata_can_be_written_anew(ledger: Ledger) -> None:
+    id = contract(ledger)
+    ledger.set_metadata(id, {"projectName": "tfgrid-compose/x"})
+    assert [item.data for item in ledger.contracts()] == [{"projectName": "tfgrid-compose/x"}]
+
+
 def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError):
         with ledger.write() as db:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tfgrid_compose.drivers.process import CommandError, Finished
 from tfgrid_compose.errors import EnvironmentError_, UsageError
-from tfgrid_compose.localgrid import deployments, engine, fabric, instance, kernel, machine, rootfs, router
+from tfgrid_compose.localgrid import deployments, engine, fabric, images, instance, kernel, machine, rootfs, router
 from tfgrid_compose.localgrid.instance import Instance
 from tfgrid_compose.localgrid.machine import Disk, Link, Machine, MachineSpec
 
@@ -263,14 +263,41 @@ def test_machines_get_a_resolver_that_they_can_reach(
     assert machine.host_resolver() == expected
 
 
+def superblock(blocks: int, log_size: int = 2) -> bytes:
+    """The parts of an ext4 superblock that say how large the file system is."""
+    found = bytearray(1024)
+    found[4:8], found[24:28], found[56:58] = (blocks & 0xFFFFFFFF).to_bytes(4, "little"), bytes([log_size, 0, 0, 0]), b"\x53\xef"
+    found[0x150:0x154] = (blocks >> 32).to_bytes(4, "little")
+    return bytes(found)
+
+
+@given(st.integers(1, 1 << 40), st.sampled_from([0, 1, 2]))
+def test_the_size_of_a_file_system_is_read_from_its_superblock(blocks: int, log_size: int) -> None:
+    assert images.filesystem_size(superblock(blocks, log_size)) == blocks * (1024 << log_size)
+    assert images.filesystem_size(bytes(1024)) == 0
+
+
 def test_an_image_grows_and_never_shrinks(tmp_path: Path) -> None:
-    image = tmp_path / "root.img"
-    assert machine._extend(image, 4) is False, "one that does not exist is made elsewhere"
-    image.write_bytes(b"x" * 1024 * 1024)
-    assert machine._extend(image, 4) is True
-    assert image.stat().st_size == 4 * 1024 * 1024
-    assert machine._extend(image, 2) is False
-    assert image.stat().st_size == 4 * 1024 * 1024
+    mib, image = 1024 * 1024, tmp_path / "root.img"
+    assert images.extend(image, 400) is False, "one that does not exist is made elsewhere"
+    with image.open("wb") as file:
+        file.write(bytes(1024) + superblock(100 * mib // 4096))
+        file.truncate(100 * mib)
+    assert images.extend(image, 400) is True
+    assert image.stat().st_size == 400 * mib
+    assert images.extend(image, 400) is True, "a command that was killed has not made the file system grow"
+    with image.open("r+b") as file:
+        file.write(bytes(1024) + superblock(398 * mib // 4096))
+    assert images.extend(image, 400) is False, "mkfs may leave a little at the end out"
+    assert images.extend(image, 200) is False
+    assert image.stat().st_size == 400 * mib
+
+
+def test_mounts_are_taken_away_in_the_opposite_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = "\n".join(f"x {path} ext4 rw 0 0" for path in ("/a/m/store", "/a/m/root\\040fs", "/a/other/store", "/a/m"))
+    (tmp_path / "mounts").write_text(lines)
+    monkeypatch.setattr(images, "Path", lambda name: tmp_path / "mounts" if name == "/proc/self/mounts" else Path(name))
+    assert images.mounts_below(Path("/a/m")) == [Path("/a/m/root fs"), Path("/a/m/store")]
 
 
 def test_only_sizes_may_change_without_a_restart() -> None:

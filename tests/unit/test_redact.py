@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import base64
 import copy
+import html
+import json
+import shlex
+import shutil
 import string
+import subprocess
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -135,3 +141,94 @@ def test_a_secret_that_is_a_key_is_masked() -> None:
 def test_ordinary_words_are_not_taken_for_base64() -> None:
     text = "Installing nginx into /var/cache/apt/archives and starting the services of this machine again"
     assert redactor("pass", "word", "abcd", "test", "0000").text(text) == text
+
+
+# Further encodings
+
+
+@given(secrets, around, around, st.sampled_from([str.lower, str.upper]))
+def test_no_hex_form_survives(secret: str, before: str, after: str, case: object) -> None:
+    form = case(secret.strip().encode().hex())  # type: ignore[operator]
+    assert form not in redactor(secret).text(before + form + after).replace(MASK, "|")
+
+
+@given(secrets, st.binary(max_size=6), st.binary(max_size=6))
+def test_no_base32_form_survives_at_any_offset(secret: str, before: bytes, after: bytes) -> None:
+    encoded = base64.b32encode(before + secret.strip().encode() + after).decode()
+    assert MASK in redactor(secret).text(encoded)
+
+
+any_secrets = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=4, max_size=20).filter(
+    lambda value: len(value.strip()) >= 4 and value.strip() not in MASK and len(value.splitlines()) == 1
+)
+
+
+@given(
+    any_secrets,
+    st.sampled_from(
+        [html.escape, lambda text: html.escape(text).replace("&#x27;", "&#39;"),
+         lambda text: html.escape(text).encode("ascii", "xmlcharrefreplace").decode(), shlex.quote, repr, ascii, json.dumps,
+         lambda text: json.dumps(text, ensure_ascii=False), lambda text: repr(text.encode()),
+         lambda text: "".join(f"\\{byte:03o}" if not chr(byte).isalnum() or byte > 127 else chr(byte) for byte in text.encode()),
+         lambda text: text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`"),
+         lambda text: json.dumps(json.dumps(text)) if "\\" not in text else json.dumps(text)]
+    ),
+)  # fmt: skip
+def test_no_quoted_or_escaped_form_survives(secret: str, spell: object) -> None:
+    secret = secret.strip()
+    form = spell(secret)  # type: ignore[operator]
+    shown = redactor(secret).text(f"<{form}>")
+    assert MASK in shown, form
+    assert len(shown.replace(MASK, "")) <= 12, form
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("secret", ["p@ss w/rd", 'it\'s "here"', "a\\b$c`d", "tabs\there", "ünïcode!", "100%&more"])
+def test_what_bash_prints_of_a_secret_is_masked(secret: str) -> None:
+    for locale in ("C", "C.UTF-8"):
+        done = subprocess.run(
+            ["bash", "-c", 'printf "%q\\n" "$1"; set -x; : "$1"', "-", secret], capture_output=True, env={"LC_ALL": locale}
+        )
+        for form in (done.stdout, done.stderr):
+            text = form.decode(errors="surrogateescape").strip()
+            assert MASK in redactor(secret).text(text), text
+
+
+def test_no_part_of_overlapping_secrets_is_left() -> None:
+    assert redactor("abcdef", "defghi").text("<abcdefghi>") == f"<{MASK}>"
+    assert redactor("abcdef", "ghijkl").text("<abcdefghijkl>") == f"<{MASK}{MASK}>"
+
+
+def test_the_mask_itself_is_never_masked_again() -> None:
+    assert redactor("redacted", "hunter2!").text("hunter2!") == MASK
+
+
+def test_a_very_long_secret_is_masked_in_pieces_and_learnt_quickly() -> None:
+    secret = "".join(f"{number:05d}," for number in range(2_000))
+    begin = time.process_time()
+    known = redactor(secret)
+    for form in (secret, base64.b64encode(b"x" + secret.encode()).decode(), secret.encode().hex()):
+        shown = known.text(f"<{form}>").replace(MASK, "")
+        assert len(shown) < 40
+    assert time.process_time() - begin < 10
+
+
+def test_a_value_with_a_remainder_too_short_for_a_piece_is_masked_to_its_end() -> None:
+    for length in range(1020, 1036):
+        secret = "".join(f"{number:05d}" for number in range(300))[:length]
+        assert redactor(secret).text(f"<{secret}>").replace(MASK, "") == "<>"
+
+
+@pytest.mark.parametrize(
+    "secret", ["\\" * 40 + "a", "%" * 40 + "a", "%25" * 20, "&amp;" * 10, "'" * 40 + "b", "a" * 40, " +" * 20]
+)
+@pytest.mark.parametrize("text", ["\\", "%", "%25", "%2", "&amp;", "&", "'", "'\"'\"'", "a", " ", "+", "\\x5c", "%5c", "QUFB"])
+def test_no_text_makes_it_slow(secret: str, text: str) -> None:
+    known = redactor(secret)
+    begin = time.process_time()
+    known.text(text * 20_000)
+    assert time.process_time() - begin < 3
+
+
+def test_values_of_one_to_three_signs_are_left_alone_in_every_form() -> None:
+    assert redactor("a", "ab", "abc").text("a ab abc YWJj 616263") == "a ab abc YWJj 616263"

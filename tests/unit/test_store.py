@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tfgrid_compose.errors import NotFoundError, StateError
+from tfgrid_compose.errors import BusyError, NotFoundError, StateError
 from tfgrid_compose.state import paths
 from tfgrid_compose.state.store import SCHEMA_VERSION, Deployment, Store
 
@@ -42,7 +42,7 @@ def test_a_new_database_is_private_durable_and_of_this_version(store: Store) -> 
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     db.close()
-    assert {"deployments", "runs", "steps", "done", "releases", "secrets", "durations"} <= tables
+    assert {"deployments", "leases", "runs", "steps", "done", "releases", "secrets", "durations", "audit", "meta"} <= tables
     assert store._db.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
@@ -98,91 +98,16 @@ def test_forgetting_removes_all_but_the_history(store: Store) -> None:
     for id in ("gone", "kept"):
         store.save(deployment(id, name=id))
         store.set_secret(id, "key", b"value")
-        store.save_release(f"release-{id}", id, "live", {})
-        run = store.start_run(id, "up")
+        store.add_release(f"release-{id}", id, {})
+        run = store.start_run(deployment(id, name=id), "up")
         store.begin_step(run, id, "ship", {})
         store.end_step(run, id, "ship", "done")
     store.forget("gone")
     assert [item.id for item in store.deployments()] == ["kept"]
     assert (store.secret("gone", "key"), store.releases("gone"), store.done("gone")) == (None, [], {})
     assert (store.secret("kept", "key"), len(store.releases("kept")), list(store.done("kept"))) == (b"value", 1, ["ship"])
-    assert len(store.runs("gone")) == 1
-
-
-def test_runs_are_listed_newest_first_with_their_outcome(store: Store) -> None:
-    first, second = store.start_run("d", "up"), store.start_run("d", "down")
-    store.start_run("other", "up")
-    store.end_run(first, "failed", {"code": "hook-failed"})
-    runs = store.runs("d")
-    assert [(run["id"], run["kind"], run["outcome"], run["error"]) for run in runs] == [
-        (second, "down", None, None), (first, "up", "failed", {"code": "hook-failed"}),
-    ]  # fmt: skip
-    assert runs[1]["ended"] >= runs[1]["started"]
-    assert {run["pid"] for run in runs} == {os.getpid()}
-    assert [run["id"] for run in store.runs("d", limit=1)] == [second]
-    store.end_run(second, "succeeded")
-    assert store.runs("d", limit=1)[0]["outcome"] == "succeeded"
-
-
-def test_the_intent_of_a_step_is_there_before_its_outcome_and_voids_what_was_done(store: Store) -> None:
-    run = store.start_run("d", "up")
-    store.begin_step(run, "d", "ship", {"b": "2", "a": "1"})
-    store.end_step(run, "d", "ship", "done", "fine")
-    assert store.done("d") == {"ship": {"a": "1", "b": "2"}}
-    store.begin_step(run, "d", "ship", {"a": "3"})
-    with reopen(store) as again:
-        assert again.done("d") == {}
-        (step,) = again.steps(run)
-    assert (step["name"], step["inputs"], step["outcome"], step["ended"]) == ("ship", '{"a": "3"}', None, None)
-
-
-@pytest.mark.parametrize(("outcome", "counts"), [("done", True), ("tolerated", True), ("failed", False), ("skipped", False)])
-def test_only_what_succeeded_counts_as_done(store: Store, outcome: str, counts: bool) -> None:
-    run = store.start_run("d", "up")
-    store.begin_step(run, "d", "setup", {"x": "1"})
-    store.set_step_inputs(run, "setup", {"x": "2"})
-    store.end_step(run, "d", "setup", outcome, "a note")
-    assert store.done("d") == ({"setup": {"x": "2"}} if counts else {})
-    assert (store.usual_seconds("setup") is not None) is counts
-    (step,) = store.steps(run)
-    assert (step["outcome"], step["note"], step["inputs"]) == (outcome, "a note", '{"x": "2"}')
-
-
-def test_steps_keep_the_order_in_which_they_began(store: Store) -> None:
-    run = store.start_run("d", "up")
-    for name in ("tunnel", "infrastructure", "activate"):
-        store.begin_step(run, "d", name, {})
-    assert [step["name"] for step in store.steps(run)] == ["tunnel", "infrastructure", "activate"]
-
-
-def test_undoing_forgets_the_named_steps_of_one_deployment(store: Store) -> None:
-    for id in ("d", "e"):
-        run = store.start_run(id, "up")
-        for name in ("a", "b", "c"):
-            store.begin_step(run, id, name, {})
-            store.end_step(run, id, name, "done")
-    store.undo("d", "a", "c", "unknown")
-    assert (list(store.done("d")), len(store.done("e"))) == (["b"], 3)
-
-
-def test_the_usual_time_of_a_step_is_the_median_of_the_last_nine(store: Store) -> None:
-    assert store.usual_seconds("setup") is None
-    with store.write() as db:
-        for at, seconds in enumerate([1000.0, 1000.0, 5.0, 1.0, 9.0, 2.0, 8.0, 3.0, 7.0, 4.0, 6.0]):
-            db.execute("INSERT INTO durations VALUES ('setup', ?, ?)", (seconds, at))
-    assert store.usual_seconds("setup") == 5.0
-
-
-def test_a_release_that_goes_live_supersedes_the_one_before(store: Store) -> None:
-    store.save_release("r1", "d", "live", {"digest": "1"})
-    store.save_release("r2", "d", "shipped", {"digest": "2"})
-    store.save_release("other", "e", "live", {})
-    assert {release["id"]: release["status"] for release in store.releases("d")} == {"r1": "live", "r2": "shipped"}
-    store.save_release("r2", "d", "live", {"digest": "2b"})
-    assert [(item["id"], item["status"], item["data"]) for item in store.releases("d")] == [
-        ("r2", "live", {"digest": "2b"}), ("r1", "superseded", {"digest": "1"}),
-    ]  # fmt: skip
-    assert store.releases("e")[0]["status"] == "live"
+    (run,) = store.runs("gone")
+    assert (run["name"], [step["name"] for step in store.steps(run["id"])]) == ("gone", ["ship"])
 
 
 def test_secrets_come_back_can_be_replaced_and_forgotten(store: Store) -> None:
@@ -207,7 +132,7 @@ def test_no_byte_of_a_secret_reaches_the_files(store: Store) -> None:
 def test_a_secret_moved_between_rows_is_refused(store: Store) -> None:
     store.set_secret("d", "key", b"one")
     with store.write() as db:
-        db.execute("INSERT INTO secrets SELECT 'e', name, value FROM secrets")
+        db.execute("INSERT INTO secrets SELECT 'e', name, value, generation FROM secrets")
     with pytest.raises(StateError) as caught:
         store.secret("e", "key")
     assert caught.value.code == "secret-damaged"
@@ -225,9 +150,9 @@ def test_a_transaction_is_whole_or_not_at_all(store: Store) -> None:
 def test_what_is_committed_survives_kill_9_and_what_is_not_does_not(store: Store) -> None:
     code = """
 import os, signal
-from tfgrid_compose.state.store import Store
+from tfgrid_compose.state.store import Deployment, Store
 store = Store()
-run = store.start_run("d", "up")
+run = store.start_run(Deployment("d", "my-app", "local", "deploying", 1.0, 1.0), "up")
 store.begin_step(run, "d", "infrastructure", {"node": "8"})
 with store.write() as db:
     db.execute("INSERT INTO durations VALUES ('x', 1, 1)")
@@ -242,7 +167,11 @@ with store.write() as db:
 
 
 def test_two_processes_may_open_a_new_database_at_once(home: Path) -> None:
-    code = "from tfgrid_compose.state.store import Store\nwith Store() as store: store.start_run('d', 'up')"
+    code = """
+from tfgrid_compose.state.store import Deployment, Store
+with Store() as store:
+    store.start_run(Deployment("d", "my-app", "local", "new", 1.0, 1.0), "up")
+"""
     children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
     assert [child.wait(60) for child in children] == [0, 0, 0, 0]
     with Store() as store:
@@ -322,3 +251,58 @@ def test_a_second_deployment_of_the_same_name_is_a_state_error(store: Store) -> 
     store.save(deployment("a"))
     with pytest.raises(StateError):
         store.save(deployment("b"))
+
+
+# The file itself
+
+
+def test_a_database_that_was_replaced_meanwhile_is_not_written_into(store: Store) -> None:
+    store.save(deployment())
+    other = store.path.with_name("other.db")
+    other.write_bytes(store.path.read_bytes())
+    other.replace(store.path)
+    with pytest.raises(BusyError, match="was replaced while this command ran") as caught:
+        store.save(deployment(lost=True))
+    assert (caught.value.code, caught.value.exit_code) == ("state-replaced", 6)
+    store.path.unlink()
+    with pytest.raises(BusyError):
+        store.save(deployment(lost=True))
+
+
+@pytest.mark.parametrize("change", ["missing", "empty"])
+def test_a_database_that_was_lost_is_not_taken_for_a_new_one(store: Store, change: str) -> None:
+    store.save(deployment())
+    store.set_secret("abc123", "key", b"value")
+    store.close()
+    for path in store.path.parent.glob("state.db*"):
+        path.unlink()
+    if change == "empty":
+        store.path.touch()
+    with pytest.raises(StateError, match=f"is {change}") as caught:
+        Store(store.path)
+    assert (caught.value.code, caught.value.exit_code) == ("state-lost", 10)
+    assert "tfgrid-compose" in caught.value.fix
+    with Store(store.path, fresh=True) as new:
+        assert new.deployments() == []
+
+
+def test_a_bit_that_flips_inside_a_value_is_damage_and_not_another_value(store: Store) -> None:
+    store.save(deployment(port=8080))
+    store.start_run(deployment(), "up", {"release": "r1"})
+    store.add_release("r1", "abc123", {"source": "aa"})
+    with store.write() as db:
+        db.execute("UPDATE deployments SET data = replace(data, '8080', '8081')")
+        db.execute("UPDATE runs SET data = replace(data, 'r1', 'r2')")
+        db.execute("UPDATE releases SET data = replace(data, 'aa', 'ab')")
+    for read in (lambda: store.deployment("abc123"), lambda: store.runs("abc123"), lambda: store.releases("abc123")):
+        with pytest.raises(StateError, match="is damaged") as caught:
+            read()
+        assert caught.value.code == "state-damaged"
+
+
+def test_facts_about_the_whole_are_remembered_and_replaced(store: Store) -> None:
+    assert store.fact("seen") is None
+    store.set_fact("seen", "1")
+    store.set_fact("seen", "2")
+    with reopen(store) as again:
+        assert again.fact("seen") == "2"

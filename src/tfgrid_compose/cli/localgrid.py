@@ -76,17 +76,25 @@ def reset(yes: bool) -> None:
 
 def _stop(*, reset: bool) -> None:
     """Take tunnels to the local grid down with it; after a reset its deployments are gone too."""
+    from tfgrid_compose.deploy.down import remove_files
     from tfgrid_compose.drivers import wireguard
     from tfgrid_compose.errors import GridError
     from tfgrid_compose.localgrid.engine import Engine
+    from tfgrid_compose.state import backups
     from tfgrid_compose.state.store import Store
 
     with Store() as store:
-        for deployment in store.deployments():
-            if deployment.network == "local":
-                wireguard.down(str(deployment.data.get("interface", "")))
-                if reset:
-                    store.forget(deployment.id)
+        mine = [deployment for deployment in store.deployments() if deployment.network == "local"]
+        if reset and mine:
+            backups.save(store.path, "localgrid-reset")
+        for deployment in mine:
+            wireguard.down(str(deployment.data.get("interface", "")))
+            if reset:
+                remove_files(deployment)
+                store.forget(deployment.id)
+                store.append_audit(
+                    action="localgrid reset", deployment=deployment.id, name=deployment.name, network="local", outcome="succeeded"
+                )
     engine = Engine(progress=_say)
     if reset:
         engine.reset()
@@ -124,11 +132,27 @@ def provider() -> None:
 
 @localgrid.command(hidden=True)
 @click.option("--node-down", type=int, multiple=True, help="Nodes that don't answer.")
+@click.option("--timeouts", type=int, default=0, help="The next creates and updates that time out.")
+@click.option("--dropped", type=int, default=0, help="The next creates that happen, and are answered by an error.")
+@click.option("--slow", type=float, default=0, help="Seconds that a create waits between contract and machines.")
+@click.option("--times", type=int, default=1, help="How many creates are slow.")
+@click.option("--no-capacity", type=int, default=0, help="The next creates whose node is full.")
+@click.option("--refused", type=int, default=0, help="The next contracts that the chain refuses.")
+@click.option("--apt-lock", type=float, default=0, help="Seconds that a new machine holds the package locks after its boot.")
+@click.option("--drop-ssh", type=int, default=0, help="How often a new machine ends its ssh sessions.")
+@click.option("--machines", type=int, default=1, help="How many new machines have --apt-lock and --drop-ssh.")
+@click.option("--for", "only", default="*", help="Only for workloads or apps of this name; * and ? are wildcards.")
 @click.option("--clear", is_flag=True, help="Forget all ordered faults.")
-def fault(node_down: tuple[int, ...], clear: bool) -> None:
+def fault(node_down: tuple[int, ...], only: str, clear: bool, **counts: float) -> None:
     """Order faults, for tests."""
     ensure_root("changing the local grid")
+    from tfgrid_compose.localgrid import faults
     from tfgrid_compose.localgrid.engine import Engine
 
     with Engine() as engine:
-        engine.ledger.set_fact("fault_nodes_down", None if clear else list(node_down))
+        if clear:
+            faults.clear(engine.ledger)
+        if node_down:
+            faults.set_nodes_down(engine.ledger, list(node_down))
+        for order in faults.orders(counts, only):
+            faults.order(engine.ledger, order)

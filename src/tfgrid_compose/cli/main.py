@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("up", "up", "Deploy an app, or bring its deployment up to date."),
     "plan": ("up", "plan", "Show what `up` would do."),
     "down": ("down", "down", "Destroy a deployment and verify that nothing is left."),
+    "rollback": ("rollback", "rollback", "Go back to an earlier release."),
+    "history": ("rollback", "history", "List the releases of a deployment."),
+    "diff": ("rollback", "diff", "Compare releases, or a release with the app folder."),
+    "drift": ("drift", "drift", "Compare what was deployed with what is there."),
+    "runs": ("runs", "runs", "List runs; `runs cancel` stops one."),
     "ps": ("operate", "ps", "List deployments."),
     "status": ("operate", "status", "Show a deployment: machine, tunnel, release, health."),
     "logs": ("operate", "logs", "Show the app's log, or the output of a hook."),
@@ -30,6 +36,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "validate": ("app", "validate", "Check an app folder."),
     "schema": ("app", "schema", "Print the manifest's JSON Schema for editors."),
     "patterns": ("app", "patterns", "List patterns."),
+    "secrets": ("secrets", "secrets", "Set, list and unset values; rotate the key."),
+    "audit": ("audit", "audit", "Show who changed what; verify the log."),
+    "state": ("state", "state", "Check, back up, restore, repair, move what is remembered."),
+    "orphans": ("orphans", "orphans", "List what carries our mark on the grid and is not remembered."),
+    "explain": ("explain", "explain", "Explain an error code: reason, fix, what to look at."),
     "doctor": ("doctor", "doctor", "Check this computer; --fix installs what is missing."),
     "localgrid": ("localgrid", "localgrid", "The grid on this computer: up, status, down, reset."),
     "completion": ("app", "completion", "Print the completion script for bash, zsh or fish."),
@@ -83,17 +94,44 @@ def cli(ctx: click.Context, file: str | None) -> None:
     ctx.obj = {"file": file}
 
 
-def _stop_on(signal_number: int, frame: object) -> None:
-    """A terminal that closes and a polite kill are Ctrl-C: the step in flight is ended, the run recorded."""
+_signals = 0
+
+
+def _stop_on(number: int, frame: object) -> None:
+    """Ctrl-C, a polite kill and a terminal that closes end the step in flight; a second one stops at once.
+
+    The journal holds the step's intent, so that even then the next run knows where to look.
+    """
+    global _signals
+    _signals += 1
+    if number == signal.SIGHUP:
+        # Nobody reads any more, and writing to a terminal that is gone would fail.
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+    if _signals > 1:
+        # Shows the cursor again, which a live line hides. Child programs end with us (PR_SET_PDEATHSIG).
+        show = b"\x1b[?25h" if os.isatty(2) else b""
+        os.write(2, show + b"\nStopped at once. `tfgrid-compose up --resume` goes on from here.\n")
+        os._exit(130)
     raise KeyboardInterrupt
+
+
+def _prepare() -> None:
+    """What the process needs before it does anything: PATH, signals, streams."""
+    # A normal user's PATH on Debian lacks these folders, and nft, wg-quick's helpers and others stand there.
+    os.environ["PATH"] = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop_on)
+    for stream in (sys.stdout, sys.stderr):
+        # Not every locale has all signs, and not every file name is a text.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main() -> None:
     """Run the command line and exit."""
-    # A normal user's PATH on Debian lacks these folders, and nft, wg-quick's helpers and others stand there.
-    os.environ["PATH"] = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop_on)
+    _prepare()
     try:
         code = cli.main(standalone_mode=False, prog_name="tfgrid-compose")
         sys.exit(code if isinstance(code, int) else 0)
@@ -148,6 +186,11 @@ def _print_os_error(error: OSError) -> int:
 
 def _print_bug(error: Exception) -> int:
     from tfgrid_compose.cli.bug import save_report
+    from tfgrid_compose.state.check import damage_behind
+
+    damage = damage_behind(error)
+    if damage:
+        return _print_error(damage)
 
     path = save_report(error)
     click.echo(f"Bug: tfgrid-compose failed in a way that it can't explain ({type(error).__name__}).", err=True)

@@ -9,18 +9,12 @@ from typing import Any
 
 import click
 
+from tfgrid_compose.cli.common import age
 from tfgrid_compose.errors import TfgridError, UsageError
 from tfgrid_compose.state.store import Deployment, Store
 
 _APP = click.argument("app", required=False)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
 
 
 def _find(store: Store, app: str | None) -> Deployment:
@@ -45,18 +39,28 @@ def ps(as_json: bool) -> None:
 
     now = time.time()
     cells = [[row["id"][:6], row["name"], row["status"], row["network"], row["node"], row["address"], row["release"],
-              _age(now - row["created"])] for row in rows]  # fmt: skip
+              age(now - row["created"])] for row in rows]  # fmt: skip
     click.echo(table(["ID", "NAME", "STATUS", "NETWORK", "NODE", "ADDRESS", "RELEASE", "AGE"], cells))
 
 
 def _row(item: Deployment) -> dict[str, Any]:
     machines = item.machines
     return {
-        "id": item.id, "name": item.name, "status": item.status, "network": item.network,
+        "id": item.id, "name": item.name, "status": _real_status(item), "network": item.network,
         "pattern": item.data.get("pattern", ""), "node": ",".join(str(machine["node"]) for machine in machines),
         "address": machines[0].get("address", "") if machines else "", "release": item.data.get("release", ""),
         "created": item.created, "app_dir": item.app_dir,
     }  # fmt: skip
+
+
+def _real_status(item: Deployment) -> str:
+    """A deployment is on its way only as long as somebody holds its lease; else its run was cut off."""
+    if item.status in ("deploying", "destroying"):
+        from tfgrid_compose.state import lease
+
+        if lease.holder(f"{item.network}--{item.name}") is None:
+            return "cut off"
+    return item.status
 
 
 @click.command(epilog="Example:  tfgrid-compose status my-app")
@@ -95,13 +99,13 @@ def _status_text(facts: dict[str, Any]) -> str:
     if facts["tunnel"]:
         line("Tunnel", f"{facts['tunnel']['interface']} is {'up' if facts['tunnel']['up'] else 'down'}")
     if machine.get("reachable"):
-        line("Machine", f"up {_age(machine['uptime_seconds'])}, load {machine['load']}, disk {machine['disk']} free")
+        line("Machine", f"up {age(machine['uptime_seconds'])}, load {machine['load']}, disk {machine['disk']} free")
         line("Service", "" if machine["service"] == "-" else machine["service"])
     line("Release", facts["release"])
     line("Price", "" if facts["usd_per_month"] is None else f"{facts['usd_per_month']:.2f} USD a month before discounts")
     if facts["last_run"]:
         run = facts["last_run"]
-        line("Last run", f"{run['kind']} {run['outcome']} {_age(run['ago_seconds'])} ago")
+        line("Last run", f"{run['kind']} {run['outcome']} {age(run['ago_seconds'])} ago")
         if run["error"]:
             line("", f"{run['error'].get('what', '')}: {run['error'].get('why', '')}")
     lines += [click.style(f"  Problem   {problem}", fg="red") for problem in facts["problems"]]
@@ -116,7 +120,8 @@ def _status_text(facts: dict[str, Any]) -> str:
 @click.option(
     "--hook", metavar="NAME", help="Whole output of a step's last run: setup, configure, healthcheck, platform, terraform."
 )
-def logs(app: str | None, follow: bool, since: str | None, lines: int | None, hook: str | None) -> None:
+@click.option("--run", "number", type=int, metavar="RUN", help="With --hook: of this run, instead of the newest.")
+def logs(app: str | None, follow: bool, since: str | None, lines: int | None, hook: str | None, number: int | None) -> None:
     """Show the app's log from the machine's journal, or the kept output of a hook."""
     from tfgrid_compose.deploy import operate
     from tfgrid_compose.drivers import ssh
@@ -124,7 +129,7 @@ def logs(app: str | None, follow: bool, since: str | None, lines: int | None, ho
     with Store() as store:
         deployment = _find(store, app)
         if hook:
-            click.echo(operate.hook_log(store, deployment, hook).read_text(errors="replace"), nl=False)
+            click.echo(operate.hook_log(store, deployment, hook, number).read_text(errors="replace"), nl=False)
             return
         command = operate.journal_command(deployment, follow=follow, since=since, lines=lines)
         words = operate.shell_argv(store, deployment, command, tty=False)
@@ -223,7 +228,7 @@ def inspect(app: str | None) -> None:
         facts = {
             "id": item.id, "name": item.name, "network": item.network, "status": item.status, "created": item.created,
             "updated": item.updated, "data": item.data, "steps": store.done(item.id), "runs": store.runs(item.id, 10),
-            "releases": store.releases(item.id),
+            "releases": [vars(release) for release in store.releases(item.id)],
         }  # fmt: skip
     click.echo(json.dumps(facts, indent=2))
 

@@ -9,9 +9,15 @@ from typing import Any
 import click
 
 from tfgrid_compose.errors import TfgridError
-from tfgrid_compose.observe.events import Event, Notice, RunEnded, RunStarted, StepEnded, StepProgress, StepStarted
+from tfgrid_compose.observe.events import Event, Notice, RunEnded, RunStarted, StepEnded, StepProgress, StepRetry, StepStarted
 
-_MARKS = {"done": ("✓", "green"), "skipped": ("–", "bright_black"), "tolerated": ("!", "yellow"), "failed": ("✗", "red")}
+_MARKS = {
+    "done": ("✓", "green"),
+    "skipped": ("–", "bright_black"),
+    "tolerated": ("!", "yellow"),
+    "failed": ("✗", "red"),
+    "undone": ("✗", "yellow"),
+}
 
 
 def seconds_text(seconds: float) -> str:
@@ -31,8 +37,12 @@ def error_text(error: TfgridError) -> str:
     lines += [click.style(f"    | {line}", dim=True) for line in error.details]
     if error.log:
         lines.append(f"  Log:     {error.log}")
+    if error.aftermath:
+        lines.append(f"  Now:     {error.aftermath}")
     if error.fix:
         lines.append(f"  Next:    {error.fix}")
+    if error.cause:
+        lines.append(f"  More:    tfgrid-compose explain {error.cause}")
     return "\n".join(lines)
 
 
@@ -60,6 +70,10 @@ class Terminal:
             self._progress(event)
         elif isinstance(event, StepEnded):
             self._end(event)
+        elif isinstance(event, StepRetry):
+            self._line(f"    {event.reason}")
+            again = f"trying again in {seconds_text(event.wait)} (attempt {event.attempt} of {event.attempts})"
+            self._line(click.style(f"    {again}", fg="yellow"))
         elif isinstance(event, Notice):
             self._line(click.style("Warning: ", fg="yellow") + event.text if event.level == "warning" else event.text)
         elif isinstance(event, RunEnded):

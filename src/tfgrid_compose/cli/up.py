@@ -6,24 +6,36 @@ import json
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tfgrid_compose.cli.common import TURN, WaitingCommand, confirm, shown_events
 from tfgrid_compose.cli.elevate import ensure_root
-from tfgrid_compose.cli.render import Terminal, json_lines, seconds_text
-from tfgrid_compose.deploy import engine, operate
+from tfgrid_compose.cli.render import Terminal, seconds_text
+from tfgrid_compose.deploy import operate
 from tfgrid_compose.deploy.context import Context
-from tfgrid_compose.deploy.options import UpOptions
+from tfgrid_compose.deploy.drift import live_options, repair_plan
+from tfgrid_compose.deploy.lookup import find
+from tfgrid_compose.deploy.options import RollbackOptions, UpOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
+from tfgrid_compose.deploy.resume import resumable, resumed_options
+from tfgrid_compose.deploy.rollback import deploy, run
+from tfgrid_compose.deploy.rollback import prepared as prepared_rollback
 from tfgrid_compose.deploy.up import prepared
-from tfgrid_compose.errors import InterruptedError_, UsageError
+from tfgrid_compose.errors import UsageError
 from tfgrid_compose.grids.registry import NETWORKS, open_grid
 from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.manifest.sizes import NAMED_SIZES, disk_gib, memory_mib
 from tfgrid_compose.observe.events import RunEnded, Stream
-from tfgrid_compose.state.store import Store
+from tfgrid_compose.state.store import Deployment, Store
+
+# The tunnel first, then what is seen through it, then whatever mending that brought to light.
+_REPAIRS = 3
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -68,7 +80,7 @@ def _options(function: Any) -> Any:
     return function
 
 
-def _up_options(file: str | None, app: str, variables: tuple[str, ...], wait: float, given: dict[str, Any]) -> UpOptions:
+def _up_options(file: str | None, app: str, variables: tuple[str, ...], given: dict[str, Any]) -> UpOptions:
     pairs = {}
     for item in variables:
         name, equals, value = item.partition("=")
@@ -83,48 +95,126 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], wait: fl
             f"{chosen!r} is no name for a deployment", why="it takes letters, digits, `.`, `_` and `-`, at most 63",
             fix="--name my-app", code="name-invalid",
         )  # fmt: skip
-    return UpOptions(target=Path(app), variables=pairs, file=file, wait=wait, **given)
+    return UpOptions(target=Path(app), variables=pairs, file=file, **given)
 
 
-@click.command(epilog="Example:  tfgrid-compose up ./my-app --cpu 2 --memory 4G")
+@click.command(cls=WaitingCommand, epilog="Example:  tfgrid-compose up ./my-app --cpu 2 --memory 4G")
 @_options
 @click.option("--plan", "--dry-run", "only_plan", is_flag=True, help="Show the plan and change nothing.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run that was cut off, with what it was asked for; APP may be a name."
+)
+@click.option("--repair", is_flag=True, help="Mend what `drift` finds, from the live release; APP may be a name.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask before changing anything.")
 @click.option("--verbose", is_flag=True, help="Stream everything that programs and hooks print.")
-@click.option(
-    "--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Wait for another run on this deployment to end."
-)
+@TURN
 @click.pass_obj
 def up(
-    obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, only_plan: bool, yes: bool, verbose: bool,
-    wait: float, **given: Any,
+    obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, only_plan: bool, resume: bool, repair: bool,
+    yes: bool, verbose: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Deploy the app in folder APP, or bring its deployment up to date.
 
     Shows the plan first, then runs it: infrastructure, tunnel, reach, platform, ship, setup,
-    configure, healthcheck, activate. Run again, it does only what a change needs.
+    configure, healthcheck, activate. Run again, it does only what a change needs. What was cut off
+    goes on from where it stopped; when a release fails, the one that worked before comes back
+    (`on_failure` in the manifest).
 
     Exit codes: 0 success, 2 usage, 3 manifest, 4 this computer, 6 busy, 7 grid, 8 unreachable, 9 hook or platform.
     """
-    options = _up_options(obj["file"], app, variables, wait, given)
-    if only_plan:
-        _show_plan_only(options, as_json)
-        return
-    if open_grid(options.network or _network_of(options)).needs_root:
-        ensure_root("deploying on the local grid")
-    stream, terminal = Stream(), None
-    if as_json:
-        stream.subscribe(json_lines)
+    if resume and repair:
+        raise UsageError("--resume and --repair can't go together", why="one goes on with a run, the other mends what ran",
+                         fix="run `up --resume` first, then `up --repair`")  # fmt: skip
+    shell = _Shell(as_json, yes, verbose, only_plan)
+    if repair:
+        shell.repair(app, given)
+    elif resume:
+        shell.resume(app, obj["file"], given)
     else:
-        terminal = Terminal(verbose)
-        stream.subscribe(terminal)
-    started = time.monotonic()
-    try:
-        with Store() as store, prepared(store, stream, options, _ask(as_json), write=True) as context:
-            _run(context, as_json, yes, started)
-    finally:
-        if terminal:
-            terminal.close()
+        shell.up(_up_options(obj["file"], app, variables, given))
+
+
+@dataclass(frozen=True)
+class _Shell:
+    """Runs `up` in one of its forms, and shows it."""
+
+    as_json: bool
+    yes: bool
+    verbose: bool
+    only_plan: bool
+    started: float = field(default_factory=time.monotonic)
+
+    def up(self, options: UpOptions) -> None:
+        """Deploy the folder."""
+        if self.only_plan:
+            _show_plan_only(options, self.as_json)
+            return
+        if open_grid(options.network or _network_of(options)).needs_root:
+            ensure_root("deploying on the local grid")
+        with shown_events(self.as_json, self.verbose) as stream, Store() as store:
+            with prepared(store, stream, options, _ask(self.as_json), write=True) as context:
+                self._execute(context, make_plan(context))
+
+    def resume(self, app: str, file: str | None, given: dict[str, Any]) -> None:
+        """Go on with the newest run, whatever it was."""
+        with Store() as store:
+            deployment = find(store, None if app == "." else app, Path.cwd())
+            cut_off = resumable(store, deployment)
+        aim = cut_off["data"]
+        if cut_off["kind"] == "repair":
+            self.repair(deployment.id, given)
+        elif cut_off["kind"] == "rollback":
+            self._back(deployment, RollbackOptions(aim.get("release"), bool(aim.get("with_data")), **_turn(given)))
+        else:
+            self.up(resumed_options(deployment, cut_off, file, _turn(given)))
+
+    def repair(self, app: str, given: dict[str, Any]) -> None:
+        """Bring back what the live release needs; what stood behind a broken tunnel or machine is looked at again."""
+        with Store() as store:
+            deployment = find(store, None if app == "." else app, Path.cwd())
+            options = live_options(store, deployment, **_turn(given))
+        with self._aiming(deployment, options) as context:
+            for _ in range(_REPAIRS):
+                if not self._execute(context, repair_plan(context), "repair") or self.only_plan:
+                    return
+
+    def _back(self, deployment: Deployment, options: RollbackOptions) -> None:
+        with self._aiming(deployment, options) as context:
+            self._execute(context, make_plan(context), "rollback")
+
+    @contextmanager
+    def _aiming(self, deployment: Deployment, options: RollbackOptions) -> Iterator[Context]:
+        if open_grid(deployment.network).needs_root:
+            ensure_root("deploying on the local grid")
+        with shown_events(self.as_json, self.verbose) as stream, Store() as store:
+            with prepared_rollback(store, stream, deployment, options, write=not self.only_plan) as context:
+                yield context
+
+    def _execute(self, context: Context, plan: Plan, kind: str = "up") -> bool:
+        """Show the plan and carry it out; False when there was nothing to do."""
+        started, name = self.started, context.deployment.name
+        if self.only_plan:
+            click.echo(json.dumps(plan.to_dict(context)) if self.as_json else plan_text(context, plan))
+            return plan.needed
+        if not plan.needed:
+            context.stream.emit(RunEnded("run-ended", outcome="unchanged", seconds=time.monotonic() - started))
+            if not self.as_json:
+                click.echo(f"{name} is up to date; nothing to do ({seconds_text(time.monotonic() - started)}).")
+            return False
+        if not self.as_json:
+            click.echo(plan_text(context, plan), err=True)
+            confirm(self.yes, "Go on?")
+        if kind == "up":
+            deploy(context, plan)
+        else:
+            run(context, plan, kind)
+        if not self.as_json:
+            click.echo(_summary(context, time.monotonic() - started))
+        return True
+
+
+def _turn(given: dict[str, Any]) -> dict[str, Any]:
+    return {key: given[key] for key in ("wait", "cancel", "retry", "terraform") if key in given}
 
 
 def _network_of(options: UpOptions) -> str:
@@ -135,29 +225,6 @@ def _network_of(options: UpOptions) -> str:
     with Store() as store:
         found = find_deployment(store, load_app(options.target, file=options.file), options)
     return found.network if found else DEFAULT_NETWORK
-
-
-def _run(context: Context, as_json: bool, yes: bool, started: float) -> None:
-    plan = make_plan(context)
-    if not plan.needed:
-        context.stream.emit(RunEnded("run-ended", outcome="unchanged", seconds=time.monotonic() - started))
-        if not as_json:
-            click.echo(f"{context.deployment.name} is up to date; nothing to do ({seconds_text(time.monotonic() - started)}).")
-        return
-    if not as_json:
-        click.echo(plan_text(context, plan), err=True)
-        _confirm(yes)
-    engine.execute(context, plan)
-    if not as_json:
-        click.echo(_summary(context, time.monotonic() - started))
-
-
-def _confirm(yes: bool) -> None:
-    if yes or not sys.stdin.isatty():
-        return
-    click.echo("", err=True)
-    if not click.confirm("Go on?", default=True, err=True):
-        raise InterruptedError_("nothing was changed", code="declined", exit_code=130)
 
 
 def _ask(as_json: bool) -> Any:
@@ -187,13 +254,14 @@ def _show_plan_only(options: UpOptions, as_json: bool) -> None:
 @click.pass_obj
 def plan(obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Show what `up` would do, and why, without changing anything."""
-    _show_plan_only(_up_options(obj["file"], app, variables, 0, given), as_json)
+    _show_plan_only(_up_options(obj["file"], app, variables, given), as_json)
 
 
 def plan_text(context: Context, plan: Plan) -> str:
     """The plan for people."""
     deployment = context.deployment
     verb = "Deploy" if plan.is_new else "Update" if plan.needed else "Nothing to do for"
+    verb = f"Release {plan.release.label} for" if plan.release else verb
     head = (
         f"{verb} {deployment.name} ({deployment.id[:6]}) on network {deployment.network}, pattern {context.pattern.pattern.name}"
     )
@@ -205,6 +273,7 @@ def plan_text(context: Context, plan: Plan) -> str:
     networks = ", ".join(context.app.manifest.network.preferred())
     lines.append(f"  Addresses: {networks}; private range {deployment.data['ip_range']}")
     play = ", in play money" if context.grid.needs_root else ""
+    lines += [click.style("  Not restored: ", fg="yellow") + limit for limit in plan.limits]
     lines.append(f"  Price: {plan.usd_per_month:.2f} USD a month before discounts{play}")
     return "\n".join(lines)
 

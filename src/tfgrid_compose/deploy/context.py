@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.deploy.resolve import RoleSizes, public_keys
+from tfgrid_compose.deploy.retry import Policy
 from tfgrid_compose.drivers import ssh
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.manifest.bundle import Bundle
 from tfgrid_compose.manifest.envfile import Environment
 from tfgrid_compose.manifest.load import App
+from tfgrid_compose.manifest.model import DataDisk
 from tfgrid_compose.observe.events import Stream, step_progress
 from tfgrid_compose.observe.redact import Redactor
 from tfgrid_compose.patterns.load import LoadedPattern
 from tfgrid_compose.patterns.model import lookup
 from tfgrid_compose.state import paths
-from tfgrid_compose.state.store import Deployment, Store
+from tfgrid_compose.state.store import Deployment, Release, Store
 
 
 @dataclass
@@ -38,8 +40,18 @@ class Context:
     nodes: dict[str, list[int]]
     overrides: dict[str, Any]
     pattern_options: dict[str, Any]
-    env_file: Path | None = None
+    disks: tuple[DataDisk, ...] = ()
+    dotenv: bool = False
     terraform: str | None = None
+    policy: Policy = field(default_factory=Policy)
+    # The release to go back to; None when the app folder is deployed.
+    release: Release | None = None
+    # Name of the snapshot that brings the disks back; empty when data stays as it is.
+    snapshot: str = ""
+    # What going back can't restore, in words.
+    limits: tuple[str, ...] = ()
+    # What the run is asked for, for the journal.
+    aim: dict[str, Any] = field(default_factory=dict)
     run: int = 0
     _connections: dict[str, ssh.Connection] = field(default_factory=dict)
 
@@ -168,7 +180,7 @@ def variable_context(context: Context) -> dict[str, Any]:
         },
         "roles": roles,
         "network": {kind: kind in provisioned for kind in _FIELDS},
-        "disks": [{"name": disk.name, "size": disk.size, "mount": disk.mount} for disk in context.app.manifest.disks],
+        "disks": [{"name": disk.name, "size": disk.size, "mount": disk.mount} for disk in context.disks],
         "ports": [port.number for port in context.app.manifest.resources.ports],
         "generated": context.generated(),
         "gateway": context.app.manifest.gateway,

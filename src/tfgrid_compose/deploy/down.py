@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tfgrid_compose.deploy.context import deployment_folder
+from tfgrid_compose.deploy.engine import Run
+from tfgrid_compose.deploy.releases import prune_archives
+from tfgrid_compose.deploy.retry import Policy
 from tfgrid_compose.deploy.steps.infrastructure import private_keys, session
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.drivers.process import run
 from tfgrid_compose.drivers.terraform import find
-from tfgrid_compose.errors import GridError, TfgridError
+from tfgrid_compose.errors import EnvironmentError_, GridError, InfrastructureError, PatternError, StateError, TfgridError
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
-from tfgrid_compose.observe.events import RunEnded, RunStarted, Stream, step_ended, step_progress, step_started
+from tfgrid_compose.observe.events import Stream, step_progress
 from tfgrid_compose.patterns import load as patterns
-from tfgrid_compose.state import paths
+from tfgrid_compose.state import backups, paths
 from tfgrid_compose.state.store import Deployment, Store
 
 
@@ -39,48 +41,40 @@ class Check:
 class Removal:
     """Removes one deployment. The caller holds its lease."""
 
-    def __init__(self, store: Store, stream: Stream, deployment: Deployment, terraform: str | None = None) -> None:
+    def __init__(
+        self, store: Store, stream: Stream, deployment: Deployment, terraform: str | None = None, policy: Policy | None = None
+    ) -> None:
         self._store, self._stream, self._terraform = store, stream, terraform
         self._deployment = deployment
+        self._policy = policy or Policy()
         self._grid: Grid = open_grid(deployment.network)
         self._contracts = {int(id) for id in deployment.data.get("contracts", [])}
+        self._had_state = False
         self._keys = paths.runtime_dir() / "keys" / deployment.id
         self._folder = deployment_folder(deployment)
 
     def run(self) -> list[Check]:
         """Remove everything and check. Raises `TfgridError`; another `down` goes on from there."""
         store, deployment = self._store, self._deployment
-        config = (store.secret(deployment.id, "wireguard") or b"").decode()
-        self._stream.redactor.add(*private_keys(config))
+        with contextlib.suppress(StateError):  # A damaged secret can't be shown either, and must not stand in the way.
+            config = (store.secret(deployment.id, "wireguard") or b"").decode()
+            self._stream.redactor.add(*private_keys(config))
+        backups.save(store.path, f"down-{deployment.name}")
         self._deployment = store.save(replace(deployment, status="destroying"))
-        number, started = store.start_run(deployment.id, "down"), time.monotonic()
-        steps = (("tunnel", 0.3), ("infrastructure", 2.0), ("verify", 0.5))
-        self._stream.emit(RunStarted("run-started", run=number, command="down", deployment=deployment.id,
-                                     name=deployment.name, steps=steps))  # fmt: skip
-        try:
-            self._step("tunnel", "WireGuard interface and configuration", self._take_tunnel_down)
-            self._step("infrastructure", "machines, networks and contracts", self._destroy)
-            checks = self._verify()
-        except BaseException as error:
-            facts = error.to_dict() if isinstance(error, TfgridError) else {"what": type(error).__name__}
-            store.end_run(number, "failed", self._stream.redactor.data(facts))
-            seconds = time.monotonic() - started
-            self._stream.emit(RunEnded("run-ended", outcome="failed", seconds=seconds, error=facts))
-            raise
-        store.end_run(number, "succeeded")
-        store.forget(deployment.id)
-        self._stream.emit(RunEnded("run-ended", outcome="succeeded", seconds=time.monotonic() - started))
-        return checks
+        run = Run(store, self._stream, self._deployment, "down", self._policy)
+        checks: list[Check] = []
 
-    def _step(self, name: str, text: str, job: Callable[[], str]) -> None:
-        started = time.monotonic()
-        self._stream.emit(step_started(name, text))
-        try:
-            note = job()
-        except TfgridError as error:
-            self._stream.emit(step_ended(name, "failed", time.monotonic() - started, error.what))
-            raise
-        self._stream.emit(step_ended(name, "done", time.monotonic() - started, note))
+        def verify() -> str:
+            checks[:] = self._verify()
+            return ", ".join(f"no {check.name}" for check in checks)
+
+        with run.recorded([("tunnel", 0.3), ("infrastructure", 2.0), ("verify", 0.5)]):
+            run.perform("tunnel", "WireGuard interface and configuration", self._take_tunnel_down)
+            run.perform("infrastructure", "machines, networks and contracts", self._destroy)
+            run.perform("verify", "looking at every place where something could be left", verify)
+            store.forget(deployment.id)
+        prune_archives(store)
+        return checks
 
     def _progress(self, text: str, milestone: bool) -> None:
         self._stream.emit(step_progress("infrastructure", text, milestone))
@@ -92,22 +86,37 @@ class Removal:
         return interface if was_up else f"{interface} was not up"
 
     def _destroy(self) -> str:
-        """Terraform first; then whatever on the grid still carries our id, which a crash may have left."""
-        state = self._store.secret(self._deployment.id, "tfstate")
-        if state:
-            self._grid.prepare(lambda text: self._progress(text, True))
-            self._terraform_destroy()
-        left = self._ours()
+        """Terraform first; then whatever on the grid still carries our id, which a crash may have left.
+
+        Where contracts can be listed and cancelled without Terraform, its failure does not stand in the way.
+        """
+        problem: TfgridError | None = None
+        try:
+            # A state that Terraform could not hand over may be all that knows of a contract.
+            left_over = self._folder / "terraform" / "errored.tfstate"
+            self._had_state = left_over.exists() or bool(self._store.secret(self._deployment.id, "tfstate"))
+            if self._had_state:
+                self._grid.prepare(lambda text: self._progress(text, True))
+                self._terraform_destroy()
+        except (InfrastructureError, PatternError, StateError, EnvironmentError_) as error:
+            problem = error
+        left = self._ours(problem)
+        if problem:
+            self._progress(f"{problem.what}: {problem.why}; cancelling the contracts themselves", True)
         if left:
-            self._progress(f"removing {len(left)} contracts that the state does not know", True)
+            self._progress(f"removing {len(left)} contracts that Terraform did not", True)
             self._grid.cancel(left)
         return f"{len(self._contracts)} contracts" if self._contracts else "there were none"
 
-    def _ours(self) -> list[int]:
-        """Contracts on the grid that carry the deployment's id; those that were only remembered too."""
+    def _ours(self, problem: TfgridError | None) -> list[int]:
+        """Contracts on the grid that carry the deployment's id. Raises `problem` where that can't be told."""
         try:
             found = [contract.id for contract in self._grid.contracts(self._deployment.id)]
         except GridError as error:
+            if problem:
+                raise problem from error
+            if self._contracts and not self._had_state:
+                raise  # Contracts are remembered, and neither Terraform nor the grid can say what became of them.
             self._progress(f"{error.what}: {error.why}", True)
             return []
         self._contracts |= set(found)
@@ -128,12 +137,8 @@ class Removal:
             terraform.destroy()
 
     def _verify(self) -> list[Check]:
-        started = time.monotonic()
-        self._stream.emit(step_started("verify", "looking at every place where something could be left"))
         interface, ip_range = str(self._deployment.data.get("interface", "")), str(self._deployment.data.get("ip_range", ""))
-        self._keys.unlink(missing_ok=True)
-        for folder in (self._folder, paths.runtime_dir() / "ansible" / self._deployment.id):
-            shutil.rmtree(folder, ignore_errors=True)
+        remove_files(self._deployment)
         routes = [line.strip() for line in run(["ip", "-4", "route", "show"], check=False).stdout.splitlines()]
         checks = [
             Check("contracts and machines", tuple(self._grid.remains(sorted(self._contracts)))),
@@ -143,8 +148,6 @@ class Removal:
             Check("keys", _existing(self._keys)),
         ]
         dirty = [check for check in checks if not check.clean]
-        note = ", ".join(f"no {check.name}" for check in checks if check.clean)
-        self._stream.emit(step_ended("verify", "failed" if dirty else "done", time.monotonic() - started, note))
         if dirty:
             raise GridError(
                 f"something of {self._deployment.name} is left: {', '.join(dirty[0].remains)}",
@@ -154,6 +157,17 @@ class Removal:
                 code="leftovers",
             )
         return checks
+
+
+def remove_files(deployment: Deployment) -> None:
+    """Remove what this computer keeps for one deployment: its folder, keys, tunnel configuration, Ansible's files."""
+    keys = paths.runtime_dir() / "keys" / deployment.id
+    for secret in (keys, wireguard.config_path(str(deployment.data.get("interface", "")))):
+        # With what a process left that was killed while it wrote them.
+        for path in (secret, *secret.parent.glob(f".{secret.name}.*")):
+            path.unlink(missing_ok=True)
+    for folder in (deployment_folder(deployment), paths.runtime_dir() / "ansible" / deployment.id):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _existing(*files: Path) -> tuple[str, ...]:

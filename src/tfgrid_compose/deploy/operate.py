@@ -10,12 +10,14 @@ from typing import Any
 
 from tfgrid_compose.deploy.context import addresses_of, deployment_folder, target_of
 from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.deploy.turn import lease_name
 from tfgrid_compose.drivers import ssh, wireguard
 from tfgrid_compose.errors import NotFoundError, ReachError, TfgridError, UsageError
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest.load import load_app, nearest
 from tfgrid_compose.patterns.load import load as load_pattern
+from tfgrid_compose.state import lease
 from tfgrid_compose.state.store import Deployment, Store
 
 _FACTS = """ps -o etimes= -p 1 | tr -d ' '; cat /proc/loadavg | cut -d' ' -f1
@@ -128,15 +130,23 @@ def _machine_facts(store: Store, deployment: Deployment) -> dict[str, Any]:
         connection.close()
     lines = [*done.stdout.splitlines(), *[""] * 6]
     return {
-        "reachable": True, "uptime_seconds": int(lines[0] or 0), "load": lines[1], "disk": " ".join(lines[2].split()),
+        "reachable": True, "uptime_seconds": int(lines[0]) if lines[0].isdecimal() else 0, "load": lines[1],
+        "disk": " ".join(lines[2].split()),
         "release": lines[3].removeprefix("releases/"), "service": lines[4], "system": lines[5],
     }  # fmt: skip
 
 
+def run_outcome(run: dict[str, Any]) -> str:
+    """How a run ended; one without an end is `running` only while somebody holds its lease."""
+    if run["outcome"]:
+        return str(run["outcome"])
+    held = lease.holder(lease_name(run["name"], run["network"]))
+    return "running" if held is not None and held.get("pid", run["pid"]) == run["pid"] else "cut off"
+
+
 def _last_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
     steps = [{"step": step["name"], "outcome": step["outcome"] or "unfinished"} for step in store.steps(run["id"])]
-    alive = run["outcome"] is None and Path(f"/proc/{run['pid']}").exists()
-    outcome = run["outcome"] or ("running" if alive else "cut off")
+    outcome = run_outcome(run)
     return {"run": run["id"], "kind": run["kind"], "outcome": outcome, "steps": steps, "error": run["error"],
             "ago_seconds": int(time.time() - (run["ended"] or run["started"]))}  # fmt: skip
 
@@ -153,12 +163,13 @@ def _price(deployment: Deployment) -> float | None:
 # Logs
 
 
-def hook_log(store: Store, deployment: Deployment, hook: str) -> Path:
-    """The newest log of a step. Raises `NotFoundError` that lists what there is."""
+def hook_log(store: Store, deployment: Deployment, hook: str, number: int | None = None) -> Path:
+    """The log of a step, of one run or the newest there is. Raises `NotFoundError` that lists what there is."""
     if "/" in hook or hook.startswith("."):
         raise UsageError(f"`{hook}` is no name of a step", why="it holds a path", fix="tfgrid-compose logs --hook setup")
     folder = deployment_folder(deployment) / "logs"
     runs = sorted(folder.glob("run-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    runs = [run for run in runs if number in (None, int(run.name.split("-")[1]))]
     for run in runs:
         path = run / f"{hook}.log"
         if path.is_file():

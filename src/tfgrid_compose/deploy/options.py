@@ -25,3 +25,18 @@ class UpOptions:
     strict: bool = False
     terraform: str | None = None
     wait: float = 0.0
+    cancel: bool = False
+    retry: bool = True
+    repair: bool = False
+
+
+@dataclass(frozen=True)
+class RollbackOptions:
+    """Options of `rollback`: which release (None for the one before), and whether its data comes back too."""
+
+    release: str | None = None
+    with_data: bool = False
+    terraform: str | None = None
+    wait: float = 0.0
+    cancel: bool = False
+    retry: bool = True

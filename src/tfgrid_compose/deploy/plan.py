@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.grids.pricing import monthly_usd
+from tfgrid_compose.manifest.model import HOOKS
+from tfgrid_compose.state.store import Release
 
 _SHOWN_VALUES = 40
 
@@ -29,16 +32,23 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, and what they will cost per month in USD."""
+    """Steps in order, and what they will cost per month in USD.
+
+    `release` is the one to go back to, None for the app folder; `limits` says what can't be restored.
+    `unsettled`: the last run did not get to its end; one that finds nothing left to do says that all is done.
+    """
 
     steps: tuple[PlannedStep, ...]
     usd_per_month: float
     is_new: bool
+    release: Release | None = None
+    limits: tuple[str, ...] = ()
+    unsettled: bool = False
 
     @property
     def needed(self) -> bool:
         """Whether anything has to be done."""
-        return any(planned.needed for planned in self.steps)
+        return self.unsettled or any(planned.needed for planned in self.steps)
 
     def to_dict(self, context: Context) -> dict[str, Any]:
         """As JSON values."""
@@ -54,26 +64,55 @@ class Plan:
             },
             "sizes": {role: vars(size) for role, size in context.sizes.items()},
             "usd_per_month": round(self.usd_per_month, 2),
+            "release": self.release.id if self.release else None,
+            "not_restored": list(self.limits),
             "steps": [
                 {"step": item.step.name, "does": item.text, "needed": item.needed, "reason": item.reason} for item in self.steps
             ],
         }
 
 
-def make_plan(context: Context) -> Plan:
-    """Compare what is wanted with what was done and what is there. Reads only."""
+def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
+    """Compare what is wanted with what was done and what is there. Reads only.
+
+    `again` are steps that are done again whatever they look like: {name: reason}.
+    """
     done = context.store.done(context.deployment.id)
     planned: list[PlannedStep] = []
     broken, cut_off = "", False
     for step in all_steps(context):
-        reason = _reason(context, step, done.get(step.name), broken, cut_off)
+        reason = (again or {}).get(step.name) or _reason(context, step, done.get(step.name), broken, cut_off)
         cut_off = cut_off or (bool(reason) and step.name in ("infrastructure", "tunnel", "reach"))
         if reason and step.name in ("infrastructure", "tunnel") and _replaces(step, done, context):
             broken = "the machine is new"
+        if step.name == "restore-data":
+            broken = "the disks are restored"
         planned.append(PlannedStep(step, step.describe(context), reason))
-    if any(item.needed for item in planned):
+    planned = _with_later_hooks(planned)
+    if any(item.needed for item in planned if not item.step.only_with_others):
         planned = _with_reach(planned)
-    return Plan(tuple(planned), _price(context), not done)
+    ended = context.deployment.status == "running" and context.store.unfinished(context.deployment.id) is None
+    unsettled = bool(done) and not ended
+    return Plan(tuple(_with_snapshot(planned)), _price(context), not done, context.release, context.limits, unsettled)
+
+
+def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:
+    """A hook may undo what a later one had done: those behind one that runs run too, the health check as the proof."""
+    found, before = [], ""
+    for item in planned:
+        if item.step.name in HOOKS:
+            if before and not item.needed:
+                item = replace(item, reason=f"{before} runs before it")
+            before = item.step.name if item.needed else before
+        found.append(item)
+    return found
+
+
+def _with_snapshot(planned: list[PlannedStep]) -> list[PlannedStep]:
+    """The disks are copied when a later step changes the machine, and only then."""
+    changes = any(item.needed for item in planned if item.step.name not in ("snapshot", "tunnel", "reach"))
+    reason = "before the machine is changed" if changes else ""
+    return [PlannedStep(item.step, item.text, reason) if item.step.name == "snapshot" else item for item in planned]
 
 
 def _with_reach(planned: list[PlannedStep]) -> list[PlannedStep]:
@@ -106,12 +145,13 @@ def _change(key: str, before: str | None, now: str | None) -> str:
     names = {
         "vm_cpu": "cores", "vm_mem": "memory", "vm_disk": "disk", "vm_node": "node", "pattern": "pattern", "source": "source",
         "environment": "environment", "manifest": "manifest", "machine": "machine", "playbook": "platform playbook",
+        "aim": "what is asked for",
     }  # fmt: skip
     if key.endswith("_node"):
         return f"node {before} -> {now}, a new machine: the data of the old one is lost"
     name = names.get(key, key)
     short = all(value is not None and len(value) <= _SHOWN_VALUES for value in (before, now))
-    readable = short and key not in ("pattern", "source", "environment", "manifest", "playbook", "configuration", "size")
+    readable = short and key not in ("pattern", "source", "environment", "manifest", "playbook", "configuration", "size", "aim")
     return f"{name} {before} -> {now}" if readable else f"{name} changed"
 
 
@@ -128,7 +168,7 @@ def _price(context: Context) -> float:
     network = context.app.manifest.network.provisioned()
     total = 0.0
     for role, size in context.sizes.items():
-        disks = sum(disk.size for disk in context.app.manifest.disks) if context.pattern.pattern.roles[role].disks else 0
+        disks = sum(disk.size for disk in context.disks) if context.pattern.pattern.roles[role].disks else 0
         each = monthly_usd(size.cpu, size.memory / 1024, size.disk + disks, 1 if "ipv4" in network else 0)
         total += each * len(context.nodes[role])
     return total

@@ -104,7 +104,16 @@ def find_deployment(store: Store, app: App, options: UpOptions) -> Deployment | 
     matches = [item for item in store.deployments() if item.name == name and network in (None, item.network)]
     if not matches:
         return None
-    mine = [item for item in matches if item.app_dir == str(app.folder)]
+    # A folder that is gone has moved, or the state was brought here from another computer.
+    mine = [item for item in matches if item.app_dir == str(app.folder) or not Path(item.app_dir).is_dir()]
+    lost = next((item for item in matches if item.status == "orphaned"), None)
+    if lost:
+        raise UsageError(
+            f"`{name}` stands on network {lost.network}, but its keys are lost",
+            why="its record was made again from what the grid knows; nothing can be deployed on it",
+            fix=f"tfgrid-compose down {lost.id[:8]} removes it, then run `up` again",
+            code="deployment-orphaned",
+        )
     if not mine:
         raise UsageError(
             f"a deployment called `{name}` already stands on network {matches[0].network}",

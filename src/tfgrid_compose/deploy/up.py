@@ -6,13 +6,20 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tfgrid_compose.deploy import resolve
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.options import UpOptions
+from tfgrid_compose.deploy.releases import left_out, tidy
+from tfgrid_compose.deploy.resume import aim_of
+from tfgrid_compose.deploy.retry import NEVER, Policy
+from tfgrid_compose.deploy.steps.hooks import service_of
 from tfgrid_compose.deploy.steps.infrastructure import private_keys
-from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.deploy.turn import turn
+from tfgrid_compose.errors import GridError, ManifestError
+from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest import bundle as bundles
 from tfgrid_compose.manifest import envfile
@@ -21,7 +28,7 @@ from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.observe.events import Stream, notice
 from tfgrid_compose.patterns import load as patterns
 from tfgrid_compose.patterns.load import LoadedPattern
-from tfgrid_compose.state import lease
+from tfgrid_compose.state.secrets import folder_owner
 from tfgrid_compose.state.store import Deployment, Store
 
 Ask = Callable[[Variable], str | None]
@@ -39,19 +46,14 @@ def prepared(store: Store, stream: Stream, options: UpOptions, ask: Ask, *, writ
     for problem in app.warnings:
         stream.emit(notice(str(problem), "warning"))
     network = options.network or (existing.network if (existing := resolve.find_deployment(store, app, options)) else None)
-    name = lease_name(options.name or app.manifest.name, network or resolve.DEFAULT_NETWORK)
+    name, network = options.name or app.manifest.name, network or resolve.DEFAULT_NETWORK
     if not write:
         with _context(store, stream, options, app, ask, write) as context:
             yield context
         return
-    with lease.hold(name, wait=options.wait, waiting=lambda text: stream.emit(notice(text))):
+    with turn(store, stream, name, network, wait=options.wait, cancel=options.cancel):
         with _context(store, stream, options, app, ask, write) as context:
             yield context
-
-
-def lease_name(name: str, network: str) -> str:
-    """The name of a deployment's lease."""
-    return f"{network}--{name}"
 
 
 @contextmanager
@@ -59,6 +61,8 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
     deployment = resolve.find_deployment(store, app, options)
     pattern = _pattern(app, options, deployment)
     deployment = deployment or resolve.new_deployment(store, app, options, pattern.pattern.name)
+    if write:
+        tell_unfinished(store, stream, deployment)
     grid = open_grid(deployment.network)
     if write:
         grid.prepare(lambda text: stream.emit(notice(text)))
@@ -67,22 +71,57 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
     environment = _environment(store, stream, deployment, app, env_file, mine, ask)
     overrides = resolve.overrides_of(options, deployment.data.get("overrides", {}))
     sizes = {name: resolve.sizes(app, name, role, overrides) for name, role in pattern.pattern.roles.items()}
-    nodes = resolve.place(grid, pattern, app, sizes, overrides, deployment.data.get("nodes", {}))
-    leave_out = tuple(path for path in (env_file, app.manifest_path) if path)
+    nodes = resolve.place(grid, pattern, app, sizes, overrides, _placed(grid, deployment))
     context = Context(
         store=store, deployment=deployment, app=app, pattern=pattern, grid=grid, stream=stream,
-        bundle=bundles.collect(app.folder, leave_out), environment=environment, sizes=sizes, nodes=nodes,
+        bundle=bundles.collect(app.folder, left_out(app, env_file)), environment=environment, sizes=sizes, nodes=nodes,
         overrides=overrides, pattern_options={**deployment.data.get("pattern_options", {}), **theirs},
-        env_file=env_file, terraform=options.terraform,
+        disks=tuple(app.manifest.disks), dotenv=env_file is not None, terraform=options.terraform,
+        policy=Policy() if options.retry else NEVER, aim=aim_of(options),
     )  # fmt: skip
-    stream.redactor.add(*private_keys((store.secret(deployment.id, "wireguard") or b"").decode()))
+    with opened(context, write):
+        yield context
+
+
+@contextmanager
+def opened(context: Context, write: bool) -> Iterator[None]:
+    """What every context needs at its start and its end, whatever it was made from."""
+    store, stream = context.store, context.stream
+    stream.redactor.add(*private_keys((store.secret(context.deployment.id, "wireguard") or b"").decode()))
     try:
         if write:
             _keep(context)
-        yield context
+            tidy(context.deployment)
+        yield
     finally:
         context.close()
-        _forget_unused(store, deployment)
+        _forget_unused(store, context.deployment)
+
+
+def tell_unfinished(store: Store, stream: Stream, deployment: Deployment) -> None:
+    """Say where the last run stopped, when it did not get to its end."""
+    run = store.unfinished(deployment.id)
+    if run is None:
+        return
+    steps = store.steps(run["id"])
+    open_step = next((step for step in steps if step["outcome"] not in ("done", "tolerated", "skipped")), None)
+    where = f"in step {open_step['name']}" if open_step else "between two steps" if steps else "before its first step"
+    how = {"failed": "failed", "interrupted": "was stopped"}.get(run["outcome"] or "", "was cut off")
+    aim = f" to release {run['data']['release']}" if run["kind"] == "rollback" and run["data"].get("release") else ""
+    stream.emit(notice(f"the last run ({run['kind']}{aim}, number {run['id']}) {how} {where}; looking at what is there"))
+
+
+def _placed(grid: Grid, deployment: Deployment) -> dict[str, list[int]]:
+    """Where its machines stand, or where a run that was cut off was about to put them and something is."""
+    nodes: dict[str, list[int]] = deployment.data.get("nodes", {})
+    planned: dict[str, list[int]] = deployment.data.get("planned_nodes", {})
+    if nodes or not planned:
+        return nodes
+    try:
+        taken = {contract.node for contract in grid.contracts(deployment.id)}
+    except GridError:
+        return planned  # Where contracts can't be listed, only staying makes sure that none is doubled.
+    return planned if taken & {node for chosen in planned.values() for node in chosen} else {}
 
 
 def _pattern(app: App, options: UpOptions, deployment: Deployment | None) -> LoadedPattern:
@@ -109,25 +148,32 @@ def _environment(
     store: Store, stream: Stream, deployment: Deployment, app: App, env_file: Path | None, overrides: dict[str, str], ask: Ask
 ) -> envfile.Environment:
     remembered = json.loads(store.secret(deployment.id, "environment") or b"{}")
+    named: set[str] = set()
+    for owner in (folder_owner(app.folder), deployment.id):
+        found = store.app_secrets(owner)
+        named |= found.keys()
+        remembered |= found
     given = dict(overrides)
     while True:
         environment, missing = envfile.resolve(app, file=env_file, overrides=given, process=os.environ, remembered=remembered)
         answers = {variable.name: ask(variable) for variable in missing}
         if None in answers.values():
-            raise _missing_values([variable for variable in missing if answers[variable.name] is None])
+            raise _missing_values(app.manifest.name, [variable for variable in missing if answers[variable.name] is None])
         if not missing:
             break
         given |= {name: value for name, value in answers.items() if value is not None}
+    # What was given as a secret is one, whatever the manifest says.
+    environment = replace(environment, secrets=environment.secrets | (named & environment.values.keys()))
     stream.redactor.add(*(environment.values[name] for name in environment.secrets))
     return environment
 
 
-def _missing_values(missing: list[Variable]) -> ManifestError:
+def _missing_values(app: str, missing: list[Variable]) -> ManifestError:
     names = ", ".join(variable.name for variable in missing)
     return ManifestError(
         f"the app needs a value for {names}",
         why="the manifest requires it, and nothing gives it",
-        fix=f"write {missing[0].name}=… into a file (mode 0600) and pass it with --env-file, or set it in the environment",
+        fix=f"tfgrid-compose secrets set {app} {missing[0].name}, or pass a file (mode 0600) with --env-file",
         details=[f"{variable.name}: {variable.description}" for variable in missing if variable.description],
         code="variable-missing",
     )
@@ -135,23 +181,17 @@ def _missing_values(missing: list[Variable]) -> ManifestError:
 
 def _keep(context: Context) -> None:
     """Commit the choices before anything is made of them: an id that is lost could never be found again."""
-    # Defaults are not remembered: a changed one in the manifest takes effect.
-    values = json.dumps(context.environment.given).encode()
-    context.store.set_secret(context.deployment.id, "environment", values)
+    here = {} if context.release else {"app_dir": str(context.app.folder), "manifest_name": context.app.manifest_path.name}
     context.remember(
-        pattern=context.pattern.pattern.name, pattern_options=context.pattern_options,
+        **here, pattern=context.pattern.pattern.name, pattern_options=context.pattern_options,
         prefer=list(context.app.manifest.network.preferred()),
         ports=[port.model_dump() for port in context.app.manifest.resources.ports],
-        service=_service(context.app),
+        service=service_of(context.app), overrides=context.overrides,
     )  # fmt: skip
-
-
-def _service(app: App) -> str | None:
-    """The systemd unit whose journal is the app's log."""
-    for section in (app.manifest.logging, app.manifest.status):
-        if section and section.service:
-            return section.service
-    return None
+    # Defaults are not remembered: a changed one in the manifest takes effect. A secret comes after its deployment,
+    # so that none is left without one.
+    values = json.dumps(context.environment.given).encode()
+    context.store.set_secret(context.deployment.id, "environment", values)
 
 
 def _forget_unused(store: Store, deployment: Deployment) -> None:

@@ -154,6 +154,21 @@ def _copy(process: subprocess.Popen[bytes], output: Any, redact: Callable[[str],
     return tail
 
 
+def _event(line: bytes) -> dict[str, Any]:
+    """An event with all its facts; an empty one for a line that a killed program left unfinished."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    found = found if isinstance(found, dict) else {}
+    lines = found.get("lines")
+    return {
+        **{key: str(found.get(key) or "") for key in ("event", "name", "status", "host", "message")},
+        "changed": bool(found.get("changed")),
+        "lines": [str(part) for part in lines] if isinstance(lines, list) else [],
+    }
+
+
 class _Events:
     """What the callback plugin told us."""
 
@@ -167,7 +182,7 @@ class _Events:
         """Read events until the program closes its end."""
         with os.fdopen(descriptor, "rb") as pipe:
             for line in pipe:
-                self._take(json.loads(line))
+                self._take(_event(line))
 
     def _take(self, event: dict[str, Any]) -> None:
         if event["event"] == "task":

@@ -94,10 +94,27 @@ class Terraform:
         """Destroy everything in the state. Raises `InfrastructureError`."""
         self._run("destroy", "-input=false", "-auto-approve", "-json", "-lock-timeout=30s")
 
+    def drift(self) -> list[tuple[str, str]]:
+        """(address, action) of resources that are not as the state has them. Reads only; no plan file is written."""
+        text = self._run("plan", "-refresh-only", "-input=false", "-json", "-lock=false")
+        messages = [message for line in text.splitlines() if (message := _message(line))]
+        changes = [_mapping(message.get("change")) for message in messages if message.get("type") == "resource_drift"]
+        return [
+            (str(_mapping(change.get("resource")).get("addr") or "a resource"), str(change.get("action") or "update"))
+            for change in changes
+        ]
+
     def outputs(self) -> dict[str, Any]:
         """{output: value} of the state."""
         text = self._run("output", "-json", "-no-color", quiet=True)
-        return {name: item["value"] for name, item in json.loads(text or "{}").items()}
+        try:
+            return {name: item["value"] for name, item in json.loads(text or "{}").items()}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise InfrastructureError(
+                "`terraform output` failed",
+                why="it printed something else than the outputs",
+                fix="tfgrid-compose logs --hook terraform shows what Terraform printed before",
+            ) from error
 
     def errored_state(self) -> Path | None:
         """The plaintext state that Terraform leaves when it can't save; the caller must take it in."""
@@ -146,7 +163,7 @@ class Terraform:
             f"`terraform {verb}` failed",
             why=problems[0] if problems else (tail[-1] if tail else f"it exited with {code} and printed nothing"),
             details=problems[1:] if problems else tail,
-            fix="",
+            fix="tfgrid-compose logs --hook terraform shows all of its output",
             log=str(self.log) if self.log else None,
         )
 
@@ -170,6 +187,18 @@ def _stopping(process: subprocess.Popen[str]) -> Iterator[None]:
             process.stdout.close()
 
 
+def _message(line: str) -> dict[str, Any] | None:
+    """One of Terraform's machine-readable messages; an empty one for other JSON, None for plain text."""
+    try:
+        return _mapping(json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 class _Reader:
     """Reads Terraform's machine-readable messages line by line."""
 
@@ -178,22 +207,20 @@ class _Reader:
         self.errors: list[str] = []
 
     def feed(self, line: str) -> None:
-        """Take one line; text that is not JSON is passed on as it is."""
-        try:
-            message = json.loads(line)
-        except ValueError:
+        """Take one line; text that is no message is passed on as it is."""
+        message = _message(line)
+        if message is None:
             if line.strip():
                 self._progress(line.rstrip(), False)
             return
-        if not isinstance(message, dict):
+        if not message:
             return
-        if "diagnostic" in message:
-            found = message["diagnostic"]
-            text = ": ".join(part for part in (found.get("summary"), found.get("detail")) if part)
-            if found.get("severity") == "error" and text not in self.errors:
-                self.errors.append(text)
+        found = _mapping(message.get("diagnostic"))
+        text = ": ".join(str(part) for part in (found.get("summary"), found.get("detail")) if part)
+        if found.get("severity") == "error" and text not in self.errors:
+            self.errors.append(text)
         kind = message.get("type", "")
         if kind in ("outputs", "version"):
             return
         # Addresses and timings of resources; the values of attributes are never in these messages.
-        self._progress(message.get("@message", ""), False)
+        self._progress(str(message.get("@message") or ""), False)

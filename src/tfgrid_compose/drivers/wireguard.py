@@ -32,7 +32,8 @@ def interface_name(app: str, taken: Collection[str]) -> str:
 
 def host_interfaces() -> set[str]:
     """All network interfaces of this computer, and names that a WireGuard process still holds."""
-    names = {line.split(": ")[1].split("@")[0] for line in run(["ip", "-o", "link", "show"]).stdout.splitlines()}
+    lines = [line.split(": ") for line in run(["ip", "-o", "link", "show"]).stdout.splitlines()]
+    names = {parts[1].split("@")[0] for parts in lines if len(parts) > 1}
     return names | ({path.stem for path in _SOCKETS.glob("*.sock")} if _SOCKETS.is_dir() else set())
 
 
@@ -40,8 +41,19 @@ def host_routes() -> list[str]:
     """Destinations of this computer's IPv4 routes, default routes left out."""
     lines = run(["ip", "-4", "route", "show", "table", "all"], check=False).stdout.splitlines()
     kinds = ("local", "broadcast", "unreachable", "blackhole", "prohibit", "throw", "multicast", "anycast")
-    words = [line.split()[1] if line.split()[0] in kinds else line.split()[0] for line in lines if line.strip()]
-    return [word for word in words if re.match(r"^\d+(\.\d+){3}(/\d+)?$", word)]
+    found = [next((word for word in line.split() if word not in kinds), "") for line in lines]
+    return [word for word in found if _is_route(word)]
+
+
+def _is_route(word: str) -> bool:
+    """Whether a word is an IPv4 network, written as `ip` writes it: `10.1.0.0/16`, `10.1.2.3`."""
+    import ipaddress
+
+    try:
+        ipaddress.IPv4Network(word, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def narrowed(config: str, ip_range: str) -> str:
@@ -62,8 +74,8 @@ def overlapping(ip_range: str, interface: str) -> str | None:
 
     ours = ipaddress.ip_network(ip_range)
     for line in run(["ip", "-4", "route", "show"], check=False).stdout.splitlines():
-        words = line.split()
-        if not re.match(r"^10\.\d+\.\d+\.\d+(/\d+)?$", words[0]) or interface in words:
+        words = line.split() or [""]
+        if not words[0].startswith("10.") or not _is_route(words[0]) or interface in words:
             continue
         if ours.overlaps(ipaddress.ip_network(words[0], strict=False)):
             return line.strip()
@@ -72,7 +84,7 @@ def overlapping(ip_range: str, interface: str) -> str | None:
 
 def is_up(interface: str) -> bool:
     """Whether the interface exists and is up."""
-    return Path("/sys/class/net", interface).exists()
+    return bool(interface) and Path("/sys/class/net", interface).exists()
 
 
 def config_path(interface: str) -> Path:

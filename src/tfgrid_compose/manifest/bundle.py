@@ -13,6 +13,8 @@ import os
 import re
 import stat
 import tarfile
+import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.errors import ManifestError, StateError
 
 _ALWAYS_OUT = (
     ".git/",
@@ -35,6 +37,8 @@ _ALWAYS_OUT = (
     ".DS_Store",
 )
 MAX_BYTES = 2 * 1024**3
+# A `*` as pathspec translates it, with what follows up to another `*` of the same pattern.
+_EARLIER_STAR = re.compile(r"(?:\[\^/\]\*)+((?:(?!\[\^/\]\*)[^()|])+)(?=[^()|]*\[\^/\]\*)")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ class Bundle:
     entries: tuple[Entry, ...]
     digest: str
     size: int
+    digests: tuple[str, ...] = ()
+
+    def sums(self) -> bytes:
+        """The digests of all files as `sha256sum -c` reads them; links are left out, it would follow them."""
+        pairs = zip(self.entries, self.digests, strict=True)
+        return b"".join(_sum_line(entry.name, digest) for entry, digest in pairs if not entry.path.is_symlink())
 
     def archive(self, extras: dict[str, bytes] | None = None) -> bytes:
         """A gzipped tar that is the same, byte for byte, for the same files.
@@ -61,16 +71,32 @@ class Bundle:
         `extras` are files that the folder doesn't have, {name: content}; they get mode 0600. Raises
         `ManifestError` when a file can't be read any more.
         """
-        raw = io.BytesIO()
-        with _explained(), gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
-            with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                for entry in self.entries:
-                    _add(tar, entry)
-                for name, content in (extras or {}).items():
-                    info = _info(name, 0o600)
-                    info.size = len(content)
-                    tar.addfile(info, io.BytesIO(content))
-        return raw.getvalue()
+        return _packed(self.entries, extras or {})
+
+    @staticmethod
+    def archive_of(files: dict[str, bytes]) -> bytes:
+        """An archive of files that no folder has."""
+        return _packed((), files)
+
+
+def _packed(entries: Iterable[Entry], extras: dict[str, bytes]) -> bytes:
+    raw = io.BytesIO()
+    with _explained(), gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for entry in entries:
+                _add(tar, entry)
+            for name, content in extras.items():
+                info = _info(name, 0o600)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return raw.getvalue()
+
+
+def _sum_line(name: str, digest: str) -> bytes:
+    """One line of `sha256sum`; a leading backslash says that the name is escaped (coreutils manual, md5sum)."""
+    raw = os.fsencode(name)
+    escaped = raw.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    return (b"\\" if escaped != raw else b"") + digest.encode() + b"  " + escaped + b"\n"
 
 
 def _add(tar: tarfile.TarFile, entry: Entry) -> None:
@@ -90,10 +116,13 @@ def _info(name: str, mode: int) -> tarfile.TarInfo:
     return info
 
 
-def collect(folder: Path, leave_out: tuple[Path, ...] = ()) -> Bundle:
-    """The bundle of an app folder; `leave_out` are files that never go in. Raises `ManifestError`."""
+def collect(folder: Path, leave_out: tuple[Path, ...] = (), *, ignoring: bool = True) -> Bundle:
+    """The bundle of an app folder; `leave_out` are files that never go in. Raises `ManifestError`.
+
+    Without `ignoring` everything else goes in: what was unpacked was sifted when it was packed.
+    """
     with _explained(folder):
-        spec = _ignore_spec(folder)
+        spec = _ignore_spec(folder) if ignoring else GitIgnoreSpec([])
         # Unlike Path.resolve, realpath takes a link that points at itself for what it is.
         private = {os.path.realpath(path) for path in leave_out}
         entries = sorted(_walk(folder, folder, spec, private), key=lambda entry: entry.name)
@@ -106,7 +135,38 @@ def collect(folder: Path, leave_out: tuple[Path, ...] = ()) -> Bundle:
             code="bundle-too-large",
         )
     with _explained(folder):
-        return Bundle(tuple(entries), _digest(entries), size)
+        digests = tuple(_content(entry) for entry in entries)
+        return Bundle(tuple(entries), _digest(entries, digests), size, digests)
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Unpack an archive that `Bundle.archive` made, links and modes included. Raises `ManifestError` and `StateError`."""
+    with _explained(folder), reading(archive) as tar:
+        # Pythons before 3.11.4 don't know filters and ignore this; it is our own archive, checked by its digest.
+        tar.extraction_filter = _ours
+        tar.extractall(folder)  # noqa: S202
+
+
+def _ours(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """A member as it is unpacked: only what we pack, and nothing outside of the folder."""
+    if not member.isreg() and not member.issym():
+        raise tarfile.ReadError(f"{member.name!r} is neither a file nor a link")
+    return tarfile.tar_filter(member, folder)
+
+
+@contextmanager
+def reading(archive: bytes) -> Iterator[tarfile.TarFile]:
+    """An archive that `Bundle.archive` made, to be read. Raises `StateError` when it turns out to be damaged."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            yield tar
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, ValueError, RecursionError) as error:
+        raise StateError(
+            "the archive of a release is damaged",
+            why=str(error),
+            fix="tfgrid-compose history shows the releases; roll back to another one, or run `tfgrid-compose up`",
+            code="release-damaged",
+        ) from error
 
 
 @contextmanager
@@ -127,14 +187,14 @@ def _ignore_spec(folder: Path) -> GitIgnoreSpec:
     for path in (folder / ".tfgridignore", folder / ".gitignore"):
         if path.is_file():
             lines = path.read_text(errors="replace").splitlines()
-            return GitIgnoreSpec([*_patterns(path, _ALWAYS_OUT), *_patterns(path, lines)])
-    return GitIgnoreSpec.from_lines(_ALWAYS_OUT)
+            return _spec([*_patterns(path, _ALWAYS_OUT), *_patterns(path, lines)])
+    return _spec(_patterns(folder, _ALWAYS_OUT))
 
 
 def _patterns(path: Path, lines: Iterable[str]) -> Iterator[Any]:
     for number, line in enumerate(lines, 1):
         try:
-            yield from GitIgnoreSpec.from_lines([line]).patterns
+            yield from _compiled(line)
         except (ValueError, re.error) as error:
             # Git would skip it in silence; then what it was meant to keep back would be shipped.
             raise ManifestError(
@@ -143,6 +203,27 @@ def _patterns(path: Path, lines: Iterable[str]) -> Iterator[Any]:
                 fix="mend or remove that line",
                 code="ignore-file-invalid",
             ) from error
+
+
+def _compiled(line: str) -> Iterable[Any]:
+    """The patterns of a line; one with many `*` does not take a time that grows with a power of a name's length."""
+    with warnings.catch_warnings():
+        # Python would warn of brackets that other languages read otherwise.
+        warnings.simplefilter("ignore", FutureWarning)
+        found = GitIgnoreSpec.from_lines([line]).patterns
+        for pattern in found:
+            if pattern.regex is not None and line.count("*") > 2:
+                # The first place that fits is as good as any later one, as long as another `*` follows.
+                pattern.regex = re.compile(_EARLIER_STAR.sub(r"(?>[^/]*?\1)", pattern.regex.pattern))
+    return found
+
+
+def _spec(patterns: Iterable[Any]) -> GitIgnoreSpec:
+    try:
+        # Other engines, where they are installed, don't know all of Python's expressions.
+        return GitIgnoreSpec(patterns, backend="simple")
+    except TypeError:
+        return GitIgnoreSpec(patterns)  # Before its version 1.0 pathspec had no other.
 
 
 def _walk(root: Path, folder: Path, spec: GitIgnoreSpec, private: set[str]) -> Iterator[Entry]:
@@ -167,14 +248,16 @@ def _entry(path: Path, name: str, info: os.stat_result) -> Entry:
     return Entry(name, path, 0o755 if runs else 0o644, info.st_size)
 
 
-def _digest(entries: list[Entry]) -> str:
+def _content(entry: Entry) -> str:
+    if entry.path.is_symlink():
+        return hashlib.sha256(os.fsencode(os.readlink(entry.path))).hexdigest()
+    with entry.path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(entries: list[Entry], digests: tuple[str, ...]) -> str:
     total = hashlib.sha256()
-    for entry in entries:
-        if entry.path.is_symlink():
-            inner = hashlib.sha256(os.fsencode(os.readlink(entry.path)))
-        else:
-            with entry.path.open("rb") as file:
-                inner = hashlib.file_digest(file, "sha256")
+    for entry, inner in zip(entries, digests, strict=True):
         name = os.fsencode(entry.name)
-        total.update(b"%d:%b:%o:" % (len(name), name, entry.mode) + inner.digest())
+        total.update(b"%d:%b:%o:" % (len(name), name, entry.mode) + bytes.fromhex(inner))
     return total.hexdigest()

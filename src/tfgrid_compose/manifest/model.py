@@ -350,6 +350,12 @@ class Manifest(Model):
     )
     environment: list[Variable] = Field(default_factory=list, description="Values for the hooks' environment.")
     commands: dict[str, Command] = Field(default_factory=dict, description="Commands that the app brings.")
+    on_failure: Literal["rollback", "keep", "stop"] = Field(
+        "rollback",
+        description="What happens when a release fails after another one was live: go back to it (`rollback`), leave all as the "
+        "failure left it (`keep`), or stop the app's service (`stop`).",
+    )
+    keep_releases: int = Field(5, ge=2, le=100, description="How many releases are kept to roll back to.")
     gateway: dict[str, Any] = Field(default_factory=dict, description="Settings of the gateway pattern.")
     backend: dict[str, Any] = Field(default_factory=dict, description="Settings of the gateway pattern.")
     status: Status | None = Field(None, description="How the app's state is read.")

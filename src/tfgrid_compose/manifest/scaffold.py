@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -69,7 +70,8 @@ _PAGE = """<!doctype html>
 
 def _name_of(folder: Path) -> str:
     """The folder's name as far as it can be the name of an app."""
-    return re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower())[:63].strip("-") or "my-app"
+    # Unlike Path.resolve, realpath takes a link that points at itself for what it is.
+    return re.sub(r"[^a-z0-9-]+", "-", os.path.basename(os.path.realpath(folder)).lower())[:63].strip("-") or "my-app"
 
 
 def write_app(folder: Path, name: str | None = None) -> list[Path]:

@@ -203,7 +203,7 @@ class _Reader(yaml.constructor.SafeConstructor):
             self._inherit(source, pairs)
 
     def _scalar(self, node: yaml.Node) -> Any:
-        text = str(node.value)
+        text = _plain(node)
         try:
             value = self.construct_object(node)
         except (ValueError, OverflowError, LookupError, AttributeError, TypeError, yaml.constructor.ConstructorError):
@@ -225,7 +225,15 @@ def _key(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
         # Written out, a nested key could be as large as all that its anchors expand to.
         raise yaml.constructor.ConstructorError(None, None, "a key must be a text", node.start_mark)
-    return str(node.value)
+    return _plain(node)
+
+
+def _plain(node: yaml.Node) -> str:
+    """The text of a scalar; half of a sign, as an escape can write it, is none."""
+    text = str(node.value)
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise yaml.constructor.ConstructorError(None, None, "the text holds half of a sign", node.start_mark)
+    return text
 
 
 def _sources(node: yaml.MappingNode, value: yaml.Node) -> list[yaml.MappingNode]:

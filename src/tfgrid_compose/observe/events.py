@@ -52,12 +52,23 @@ class StepProgress(Event):
 
 @dataclass(frozen=True)
 class StepEnded(Event):
-    """A step ended: `done`, `skipped`, `tolerated` or `failed`, after `seconds`."""
+    """A step ended: `done`, `skipped`, `tolerated`, `failed` or `undone` (the user stopped it), after `seconds`."""
 
     step: str = ""
     outcome: str = ""
     seconds: float = 0.0
     text: str = ""
+
+
+@dataclass(frozen=True)
+class StepRetry(Event):
+    """A step failed in a way that passes: attempt number `attempt` of `attempts` begins after `wait` seconds."""
+
+    step: str = ""
+    attempt: int = 0
+    attempts: int = 0
+    wait: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,11 @@ def step_progress(step: str, text: str, milestone: bool = False) -> StepProgress
 def step_ended(step: str, outcome: str, seconds: float, text: str = "") -> StepEnded:
     """A step ended."""
     return StepEnded("step-ended", step=step, outcome=outcome, seconds=round(seconds, 3), text=text)
+
+
+def step_retry(step: str, attempt: int, attempts: int, wait: float, reason: str) -> StepRetry:
+    """A step is tried again."""
+    return StepRetry("step-retry", step=step, attempt=attempt, attempts=attempts, wait=round(wait, 1), reason=reason)
 
 
 def notice(text: str, level: str = "info") -> Notice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,9 +103,13 @@ def _breaches(loaded: LoadedPattern) -> Iterator[str]:
     pattern = loaded.pattern
     if loaded.folder.name != pattern.name:
         yield f"the folder is called {loaded.folder.name}, the pattern {pattern.name}"
-    if not loaded.playbook.is_file():
+    outside = [name for name in (pattern.infrastructure, pattern.platform) if not _is_below(name)]
+    yield from (f"{name[:60]!r} is no path inside of the pattern's folder" for name in outside)
+    if outside:
+        return
+    if not os.path.isfile(loaded.playbook):
         yield f"{pattern.platform} does not exist"
-    if not list(loaded.infrastructure.glob("*.tf")):
+    if not os.path.isdir(loaded.infrastructure) or not list(loaded.infrastructure.glob("*.tf")):
         yield f"{pattern.infrastructure} holds no Terraform files"
         return
     try:
@@ -119,6 +124,11 @@ def _breaches(loaded: LoadedPattern) -> Iterator[str]:
         yield f"Terraform variable `{name}` gets no value"
     for name in sorted(set(pattern.outputs) - set(_OUTPUT.findall(text))):
         yield f"output `{name}` is promised and not there"
+
+
+def _is_below(name: str) -> bool:
+    """Whether a path, as it is written, stays below the folder that it starts from."""
+    return "\0" not in name and not os.path.isabs(name) and Path(os.path.normpath(name)).parts[:1] != ("..",)
 
 
 def _tree_digest(folder: Path) -> str:

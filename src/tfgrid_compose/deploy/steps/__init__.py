@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.activate import Activate
 from tfgrid_compose.deploy.steps.base import Step
+from tfgrid_compose.deploy.steps.disks import RestoreData, Snapshot
 from tfgrid_compose.deploy.steps.hooks import Hook, Playbook
 from tfgrid_compose.deploy.steps.infrastructure import Infrastructure
 from tfgrid_compose.deploy.steps.platform import Platform
@@ -19,4 +20,7 @@ def all_steps(context: Context) -> list[Step]:
     """The steps of this deployment in their order."""
     tunnel: list[Step] = [Tunnel()] if "wireguard" in context.app.manifest.network.provisioned() else []
     app: list[Step] = [Playbook()] if context.app.playbook() else [Hook("setup"), Hook("configure"), Hook("healthcheck")]
-    return [Infrastructure(), *tunnel, Reach(), Platform(), Ship(), *app, Activate()]
+    has_live = bool(context.deployment.data.get("release"))
+    before: list[Step] = [Snapshot()] if context.grid.can_snapshot and has_live else []
+    back: list[Step] = [RestoreData()] if context.snapshot else []
+    return [*before, Infrastructure(), *back, *tunnel, Reach(), Platform(), Ship(), *app, Activate()]

@@ -12,6 +12,10 @@ from tfgrid_compose.deploy.context import Context
 UNKNOWN = "?"
 
 
+class Tolerated(Exception):
+    """A step failed in a way that is shown and tolerated; the run goes on."""
+
+
 class Step(ABC):
     """One step of a run.
 
@@ -23,6 +27,8 @@ class Step(ABC):
     expected = 5.0
     # Whether `probe` asks the machine, and so can only be trusted once `reach` has succeeded.
     probes_machine = False
+    # Whether the step has something to do only when another one has.
+    only_with_others = False
 
     @abstractmethod
     def describe(self, context: Context) -> str:
@@ -40,8 +46,9 @@ class Step(ABC):
     def apply(self, context: Context) -> str:
         """Do it; returns a short note for the line that is printed when done."""
 
-    def undo(self, context: Context) -> None:
-        """Take back what it made, as far as that is possible and useful."""
+    def undo(self, context: Context) -> str:
+        """The user stopped the step: take back what it half made where that is useful; says what became of it."""
+        return "what it had done so far stays"
 
 
 def short_digest(value: Any) -> str:

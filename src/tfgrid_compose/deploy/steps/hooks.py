@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfgrid_compose.deploy.context import Context
-from tfgrid_compose.deploy.steps.base import Step, short_digest
+from tfgrid_compose.deploy.steps.base import Step, Tolerated, short_digest
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
-from tfgrid_compose.deploy.steps.ship import LAY_OUT, hook_environment, release_folder, release_inputs
+from tfgrid_compose.deploy.steps.ship import LAY_OUT, hook_environment, release_folder, release_inputs, wanted_release
 from tfgrid_compose.drivers import ssh
 from tfgrid_compose.errors import HookError, ReachError
-from tfgrid_compose.manifest.load import hook_path
+from tfgrid_compose.manifest.load import App, hook_path
 from tfgrid_compose.state import paths
 
 _TIMED_OUT, _KILLED = 124, 137
@@ -90,10 +90,14 @@ class Hook(Step):
             raise error
         raise Tolerated(f"{error.what}; tolerated, because hook_config.{self.name}.optional is set") from error
 
+    def undo(self, context: Context) -> str:
+        """The hook was stopped on the machine when the signal came."""
+        return f"hook {self.name} was stopped on the machine; the next run runs it again from its beginning"
+
     def _run(self, context: Context, timeout: int, lines: list[str]) -> int:
         connection = context.connection(context.hook_machine())
         id = f"{self.name}-{context.run}"
-        release = release_folder(context, str(context.deployment.data["shipped"]))
+        release = release_folder(context, wanted_release(context))
         script = _RUN.format(
             id=id, hook=self.name, timeout=timeout, script=shlex.quote(f"./{self._script_name(context)}"),
             environment=shlex.quote(f"{release}/.tfgrid/environment"),
@@ -109,7 +113,7 @@ class Hook(Step):
 
             try:
                 code = connection.stream(f"bash -c {shlex.quote(script)}", on_line)
-                if code == ssh.CONNECTION_LOST:
+                if _lost(code):
                     code = self._recover(context, connection, id, lines, on_line)
             except KeyboardInterrupt:
                 connection.run(_STOP.format(id=id), timeout=20)
@@ -141,7 +145,7 @@ class Hook(Step):
                 continue
             follow = _FOLLOW.format(id=id, line=len(lines) + 1)
             code = connection.stream(f"bash -c {shlex.quote(follow)}", on_line)
-            if code != ssh.CONNECTION_LOST:
+            if not _lost(code):
                 return code
         raise HookError(
             f"hook {self.name} cut the connection to the machine",
@@ -165,15 +169,24 @@ class Hook(Step):
             f"hook {self.name} failed",
             why=why,
             details=last or ["it printed nothing"],
-            fix=f"tfgrid-compose logs {context.deployment.name} --hook {self.name} shows all of its output; "
+            fix=f"tfgrid-compose logs {context.deployment.name} --hook {self.name} --run {context.run} shows all of its output; "
             "mend it and run `tfgrid-compose up` again",
             log=str(context.logs / f"{self.name}.log"),
             code=kind,
         )
 
 
-class Tolerated(Exception):
-    """A hook failed and its manifest tolerates that; the engine shows it and goes on."""
+def _lost(code: int) -> bool:
+    """Whether ssh ended before the hook did: the connection broke, or ssh itself was killed (negative, the signal)."""
+    return code == ssh.CONNECTION_LOST or code < 0
+
+
+def service_of(app: App) -> str | None:
+    """The systemd unit that the manifest names: its journal is the app's log, and it must be active."""
+    for section in (app.manifest.logging, app.manifest.status):
+        if section and section.service:
+            return section.service
+    return None
 
 
 class Playbook(Step):

@@ -12,8 +12,9 @@ from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.drivers import statebackend
 from tfgrid_compose.drivers.terraform import Terraform, find
-from tfgrid_compose.errors import InfrastructureError, PatternError
+from tfgrid_compose.errors import GridError, InfrastructureError, PatternError, StateError
 from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.patterns.model import Pattern
 from tfgrid_compose.state.store import Store
 
 STATE = "tfstate"
@@ -33,7 +34,7 @@ class Infrastructure(Step):
             for node in context.nodes[role]:
                 cores = f"{size.cpu} core{'s' if size.cpu > 1 else ''}"
                 parts.append(f"{role} on node {node}: {cores}, {size.memory} MB memory, {size.disk} GB disk")
-        parts += [f"disk {disk.name} of {disk.size} GB at {disk.mount}" for disk in context.app.manifest.disks]
+        parts += [f"disk {disk.name} of {disk.size} GB at {disk.mount}" for disk in context.disks]
         return "; ".join(parts)
 
     def inputs(self, context: Context) -> dict[str, str]:
@@ -57,22 +58,37 @@ class Infrastructure(Step):
         # `down` needs the variables too, also after a first apply that failed half way.
         secret = context.pattern.pattern.generate
         values = {name: _as_text(value) for name, value in context.terraform_variables().items()}
-        context.remember(variables={name: value for name, value in values.items() if name not in secret})
+        context.remember(variables={name: value for name, value in values.items() if name not in secret},
+                         planned_nodes=context.nodes)  # fmt: skip
         with working(context, lambda text, milestone: context.progress(self.name, text, milestone)) as terraform:
+            self._settle_strays(context)
             terraform.prepare(context.pattern.infrastructure)
             terraform.init()
             outputs = terraform.apply()
-        missing = [name for name in context.pattern.pattern.outputs if name not in outputs]
-        if missing or not outputs["machines"]:
-            raise PatternError(
-                f"pattern {context.pattern.pattern.name} did not give its output `{(missing or ['machines'])[0]}`",
-                why="the engine needs it to go on",
-                fix="mend outputs.tf of the pattern, then run `tfgrid-compose up` again",
-                code="output-missing",
-            )
+        check_outputs(context.pattern.pattern, outputs)
         self._remember(context, outputs)
+        self._cancel(context, strays(context, set(context.deployment.data["contracts"])), "that nothing uses")
         machines = context.deployment.machines
         return f"{len(machines)} machine{'s' if len(machines) > 1 else ''}, {len(context.deployment.data['contracts'])} contracts"
+
+    def _settle_strays(self, context: Context) -> None:
+        """Contracts that carry our id and that Terraform's state does not know: a crash came between the two."""
+        left = strays(context, contracts_in(context.store.secret(context.deployment.id, STATE)))
+        if left and context.grid.adopts:
+            context.progress(self.name, f"taking over {len(left)} contracts that an earlier run left", True)
+        else:
+            self._cancel(context, left, "that an earlier run left")
+
+    def _cancel(self, context: Context, contracts: list[int], which: str) -> None:
+        if contracts:
+            context.progress(self.name, f"cancelling {len(contracts)} contracts {which}", True)
+            context.grid.cancel(contracts)
+
+    def undo(self, context: Context) -> str:
+        """Terraform has ended what it was at; what the grid made stays, and is known."""
+        contracts = strays(context, set())
+        made = f"; {len(contracts)} contracts exist, `tfgrid-compose down` removes them" if contracts else ""
+        return f"Terraform ended what it was doing and saved its state{made}"
 
     def _remember(self, context: Context, outputs: dict[str, Any]) -> None:
         config = outputs.get("wg_config") or ""
@@ -88,12 +104,76 @@ class Infrastructure(Step):
             machines.append({**machine, **kept})
         public = {name: value for name, value in outputs.items() if name not in ("wg_config", "machines", "contracts")}
         context.remember(machines=machines, contracts=contracts, outputs=public,
-                         nodes=context.nodes, overrides=context.overrides)  # fmt: skip
+                         nodes=context.nodes, overrides=context.overrides,
+                         sizes={role: vars(size) for role, size in context.sizes.items()},
+                         disks=[disk.model_dump() for disk in context.disks])  # fmt: skip
+
+
+def check_outputs(pattern: Pattern, outputs: dict[str, Any]) -> None:
+    """Raise `PatternError` unless the outputs are all that the pattern promised, in a form that the engine can use."""
+    missing = [name for name in (*pattern.outputs, "contracts") if name not in outputs]
+    if missing or not outputs.get("machines"):
+        raise _bad_output(pattern, f"did not give its output `{(missing or ['machines'])[0]}`", "the engine needs it to go on")
+    try:
+        machines = [(machine["name"] + machine["role"], machine["node"], machine["contract"]) for machine in outputs["machines"]]
+        usable = all(isinstance(names, str) and isinstance(contract, (str, int)) for names, _, contract in machines)
+        [int(id) for ids in outputs["contracts"].values() for id in ids]
+        (outputs.get("wg_config") or "").encode()
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
+        usable = False
+    if not usable:
+        why = "machines have a name, a role, a node and a contract; contracts are lists of numbers; wg_config is a text"
+        raise _bad_output(pattern, "gave outputs that the engine can't use", why)
+
+
+def _bad_output(pattern: Pattern, what: str, why: str) -> PatternError:
+    return PatternError(
+        f"pattern {pattern.name} {what}",
+        why=why,
+        fix="mend outputs.tf of the pattern, then run `tfgrid-compose up` again",
+        code="output-missing",
+    )
+
+
+def strays(context: Context, known: set[int]) -> list[int]:
+    """Contracts on the grid that carry the deployment's id and are not in `known`; none where the grid can't list them."""
+    try:
+        return [contract.id for contract in context.grid.contracts(context.deployment.id) if contract.id not in known]
+    except GridError as error:
+        context.progress(Infrastructure.name, f"{error.what}: {error.why}", False)
+        return []
+
+
+# Where resources of the grid's provider keep ids of contracts (facts: grid-schema.json).
+_IDS = ("id", "contract_id", "node_contract_id", "name_contract_id", "node_deployment_id")
+
+
+def contracts_in(state: bytes | None) -> set[int]:
+    """Ids of the contracts that a Terraform state knows. Raises `StateError` when it is none."""
+    try:
+        resources = json.loads(state or b"{}").get("resources") or []
+        instances = [instance for resource in resources for instance in resource.get("instances") or []]
+        return {id for instance in instances for id in _ids_of(instance.get("attributes") or {})}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise StateError(
+            "the Terraform state of this deployment can't be read",
+            why=f"it is not what Terraform writes: {error}",
+            fix="tfgrid-compose state restore",
+            code="tfstate-damaged",
+        ) from error
+
+
+def _ids_of(attributes: dict[str, Any]) -> Iterator[int]:
+    for key in _IDS:
+        value = attributes.get(key)
+        for item in value.values() if isinstance(value, dict) else [value]:
+            if str(item).isdecimal():
+                yield int(str(item))
 
 
 def private_keys(config: str) -> list[str]:
     """The private keys in a WireGuard configuration."""
-    return [line.split("=", 1)[1].strip() for line in config.splitlines() if line.strip().startswith("PrivateKey")]
+    return [line.partition("=")[2].strip() for line in config.splitlines() if line.strip().startswith("PrivateKey")]
 
 
 @contextmanager
@@ -108,29 +188,65 @@ def working(context: Context, progress: Any) -> Iterator[Terraform]:
 
 
 @contextmanager
+def looking(context: Context) -> Iterator[Terraform]:
+    """Terraform that can only look: a state that it wanted to write would be refused, and nothing is started."""
+
+    def save(state: bytes | None) -> None:
+        raise InfrastructureError("Terraform wanted to change the state", why="it was to look only", fix="tfgrid-compose up")
+
+    variables = {f"TF_VAR_{name}": _as_text(value) for name, value in context.terraform_variables().items()}
+    store, id = context.store, context.deployment.id
+    with statebackend.serve(lambda: store.secret(id, STATE), save) as backend:
+        with context.grid.terraform(lambda text: None, only_look=True) as provider:
+            terraform = Terraform(
+                context.folder / "terraform-look", find(context.terraform), {**provider, **backend, **variables}
+            )
+            terraform.redact = context.redactor.text
+            terraform.prepare(context.pattern.infrastructure)
+            terraform.init()
+            yield terraform
+
+
+@contextmanager
 def session(store: Store, id: str, grid: Grid, folder: Path, variables: dict[str, str], progress: Any) -> Iterator[Terraform]:
     """Terraform on one deployment's state; a state that a crash left in clear is taken in first."""
+
+    def load() -> bytes | None:
+        return store.secret(id, STATE)
 
     def save(state: bytes | None) -> None:
         store.set_secret(id, STATE, state)
 
-    with statebackend.serve(lambda: store.secret(id, STATE), save) as backend:
+    with statebackend.serve(load, save) as backend:
         with grid.terraform(lambda text: progress(text, True)) as provider:
             terraform = Terraform(folder / "terraform", find(), {**provider, **backend, **variables}, progress)
-            _take_in(terraform, save)
+            _take_in(terraform, load, save)
             try:
                 yield terraform
             except InfrastructureError:
-                _take_in(terraform, save)
+                _take_in(terraform, load, save)
                 raise
 
 
-def _take_in(terraform: Terraform, save: Any) -> None:
-    """Store `errored.tfstate` encrypted and remove the plain file."""
+def _take_in(terraform: Terraform, load: Any, save: Any) -> None:
+    """Store `errored.tfstate` encrypted and remove the plain file.
+
+    One that is older than what is stored came from a Terraform that outlived its run; one that is no state was cut off.
+    """
     left = terraform.errored_state()
     if left is not None:
-        save(left.read_bytes())
+        state = left.read_bytes()
+        if _serial(state) > _serial(load()):
+            save(state)
         left.unlink()
+
+
+def _serial(state: bytes | None) -> int:
+    """The number of a Terraform state, which grows with each change; -1 for what is none."""
+    try:
+        return int(json.loads(state or b"{}").get("serial", -1))
+    except (ValueError, TypeError, AttributeError):
+        return -1
 
 
 def _as_text(value: Any) -> str:

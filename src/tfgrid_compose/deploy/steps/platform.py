@@ -34,6 +34,10 @@ class Platform(Step):
         outcome = run_playbook(context, self.name, context.pattern.playbook, variables(context))
         return f"{outcome.tasks} tasks, {len(outcome.changed)} changed something"
 
+    def undo(self, context: Context) -> str:
+        """Ansible was stopped; its tasks can be run again."""
+        return "Ansible was stopped; tasks that were done stay done, and are not done twice"
+
 
 def variables(context: Context) -> dict[str, Any]:
     """The playbook's variables; none of them is a secret."""
@@ -73,8 +77,8 @@ def hosts(context: Context) -> list[ansible.Host]:
     return found
 
 
-def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, Any]) -> ansible.Outcome:
-    """Run a playbook with the deployment's inventory; its files are kept in memory only."""
+def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, Any], *, check: bool = False) -> ansible.Outcome:
+    """Run a playbook with the deployment's inventory; its files are kept in memory only. `check` changes nothing."""
     return ansible.run(
         playbook,
         hosts(context),
@@ -83,4 +87,5 @@ def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, A
         log=context.logs / f"{step}.log",
         on_task=lambda name, milestone: context.progress(step, name, milestone),
         redact=context.redactor.text,
+        check=check,
     )

@@ -7,21 +7,17 @@ import shlex
 import time
 from typing import Any
 
+from tfgrid_compose.deploy import releases
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step, short_digest
-from tfgrid_compose.errors import HookError
+from tfgrid_compose.errors import HookError, ReachError
+from tfgrid_compose.state import blobs
+from tfgrid_compose.state.store import Release
 
 ROOT = "/opt/tfgrid-compose"
 _HELPER = """#!/bin/sh
 # Prints the address of this machine that is used first (the bash tool's helper of this name).
 sed -n 's/^primary_ip: //p' "${1:-/tmp/app-deployment/state.yaml}" | tail -n 1
-"""
-_UNPACK = """set -eu
-release={release}
-mkdir -p "$release"
-tar -xzpf - -C "$release"
-chown -R root:root "$release"
-chmod 0700 "$release/.tfgrid"
 """
 # What apps of the bash tool find: hooks in /tmp/app-deployment, src/* and the rest in /tmp/app-source.
 # A restart of the machine clears /tmp, so this runs before every hook that does not find them.
@@ -38,31 +34,68 @@ echo "$release" > /tmp/app-deployment/.release
 """
 
 
+# Two archives on one stream: the source, which may be there already, and our own files.
+_UNPACK = """set -eu
+release={release}
+mkdir -p "$release"
+head -c {size} | tar -xzpf - -C "$release"
+tar -xzpf - -C "$release"
+chown -R root:root "$release"
+chmod 0700 "$release/.tfgrid"
+"""
+_UNPACK_OWN = """set -eu
+release={release}
+tar -xzpf - -C "$release"
+chown -R root:root "$release"
+"""
+# Proves the content of a release: the list has the digest that we know, and every file has the one in the list.
+VERIFY = """cd {release} && [ "$(sha256sum < .tfgrid/sha256sums | cut -c-64)" = {content} ] &&
+{{ [ ! -s .tfgrid/sha256sums ] || sha256sum -c --quiet --strict .tfgrid/sha256sums >/dev/null 2>&1; }}"""
+# Larger releases are proven when they go live and by `drift`, not at every `up`.
+_PROBED_BYTES = 64 * 1024 * 1024
+
+
 class Ship(Step):
     """A new release on the machine, beside the older ones; nothing is switched yet."""
 
     name = "ship"
     expected = 1.0
+    probes_machine = True
 
     def describe(self, context: Context) -> str:
         """How much, and where to."""
         count, size = len(context.bundle.entries), context.bundle.size
-        return f"{count} files, {size / 1024:.0f} KB, to {ROOT}/{context.deployment.name}/releases"
+        what = f"release {context.release.label}" if context.release else f"{count} files, {size / 1024:.0f} KB"
+        return f"{what}, to {ROOT}/{context.deployment.name}/releases"
 
     def inputs(self, context: Context) -> dict[str, str]:
-        """Source, environment, what the manifest says of hooks, machine."""
-        return release_inputs(context)
+        """All that the record of a release holds."""
+        return record_inputs(context)
+
+    def probe(self, context: Context) -> bool:
+        """Whether the files of the release that shall run are on the machine as they were shipped."""
+        release = wanted_release(context)
+        if not release or context.bundle.size > _PROBED_BYTES:
+            return True
+        try:
+            return verified(context, release)
+        except ReachError:
+            return False
 
     def apply(self, context: Context) -> str:
-        """Send the archive over the machine's stdin and unpack it."""
-        release = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{short_digest(release_inputs(context))[:6]}"
-        context.remember(shipped=release)
-        context.store.save_release(release, context.deployment.id, "shipped", _record(context))
-        archive = context.bundle.archive(_extras(context))
-        folder = release_folder(context, release)
-        done = context.connection(context.hook_machine()).run(
-            f"sh -c {shlex.quote((_UNPACK + LAY_OUT).format(release=shlex.quote(folder)))}", input=archive, timeout=1800
-        )
+        """Send what the machine does not have over its stdin and unpack it."""
+        release = context.release or self._same(context) or self._new(context)
+        context.remember(shipped=release.id)
+        folder = shlex.quote(release_folder(context, release.id))
+        own = context.bundle.archive_of(_extras(context))
+        if context.release is not None and verified(context, release.id, str(release.data["content"])):
+            source, script = b"", _UNPACK_OWN.format(release=folder)
+        else:
+            source = blobs.get(release.data["archive"])
+            script = _UNPACK.format(release=folder, size=len(source))
+        connection = context.connection(context.hook_machine())
+        line = f"sh -c {shlex.quote(script + LAY_OUT.format(release=folder))}"
+        done = connection.run(line, input=source + own, timeout=1800)
         if not done.ok:
             full = "No space left" in done.stderr
             raise HookError(
@@ -72,7 +105,38 @@ class Ship(Step):
                 details=done.last_lines,
                 code="machine-disk-full" if full else "ship-failed",
             )
-        return f"release {release}, {len(archive) / 1024:.0f} KB"
+        return f"release {release.label}, {len(source + own) / 1024:.0f} KB"
+
+    def undo(self, context: Context) -> str:
+        """Remove the half-shipped release; the live one is not touched."""
+        shipped, live = context.deployment.data.get("shipped"), context.deployment.data.get("release")
+        if context.release is not None or not shipped or shipped == live:
+            return "no file of a live release was changed"
+        context.connection(context.hook_machine()).run(f"rm -rf {shlex.quote(release_folder(context, str(shipped)))}", timeout=20)
+        return "the release that was on its way was removed from the machine again"
+
+    def _same(self, context: Context) -> Release | None:
+        """The live release, when it is the very one that is wanted: then its files are only mended."""
+        live = context.store.live_release(context.deployment.id)
+        return live if live and live.worked and live.data["inputs"] == record_inputs(context) else None
+
+    def _new(self, context: Context) -> Release:
+        inputs = record_inputs(context)
+        id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{short_digest([inputs, context.run])[:6]}"
+        return releases.record(context, id, inputs)
+
+
+def verified(context: Context, release: str, content: str | None = None) -> bool:
+    """Whether the machine has every file of a release as it was shipped. Raises `ReachError`."""
+    script = VERIFY.format(
+        release=shlex.quote(release_folder(context, release)), content=content or releases.content_digest(context)
+    )
+    return context.connection(context.hook_machine()).run(f"sh -c {shlex.quote(script)}", timeout=300).ok
+
+
+def wanted_release(context: Context) -> str:
+    """The release that shall run: the one to go back to, else the one that was shipped last; empty before there is one."""
+    return context.release.id if context.release else str(context.deployment.data.get("shipped", ""))
 
 
 def release_folder(context: Context, release: str) -> str:
@@ -81,7 +145,7 @@ def release_folder(context: Context, release: str) -> str:
 
 
 def release_inputs(context: Context) -> dict[str, str]:
-    """All that decides what runs: the inputs of shipping and of every hook."""
+    """All that decides what runs: the inputs of every hook."""
     if not context.machines():
         return {"machine": UNKNOWN}
     manifest = context.app.manifest
@@ -98,22 +162,27 @@ def release_inputs(context: Context) -> dict[str, str]:
     }
 
 
-def _record(context: Context) -> dict[str, Any]:
-    return {
-        "inputs": release_inputs(context), "version": context.app.manifest.version, "source": context.bundle.digest,
-        "pattern": context.pattern.pattern.name, "run": context.run,
-    }  # fmt: skip
+def record_inputs(context: Context) -> dict[str, str]:
+    """All that makes a release another one: what runs, and beside it the whole manifest, sizes, disks and the pattern."""
+    aim = {
+        "manifest": context.app.manifest_path.read_text(encoding="utf-8"),
+        "sizes": {role: vars(size) for role, size in context.sizes.items()},
+        "disks": [disk.model_dump() for disk in context.disks],
+        "options": context.pattern_options,
+        "pattern": [context.pattern.infrastructure_digest, context.pattern.platform_digest],
+    }
+    return {**release_inputs(context), "aim": short_digest(aim)}
 
 
 def _extras(context: Context) -> dict[str, bytes]:
     """Files of the release that the app folder does not have. All of them are 0600."""
     extras = {
-        "tfgrid-compose.yaml": context.app.manifest_path.read_bytes(),
+        ".tfgrid/sha256sums": context.bundle.sums(),
         ".tfgrid/state.yaml": _state_yaml(context).encode(),
         ".tfgrid/get_deployment_ip_vm.sh": _HELPER.encode(),
         ".tfgrid/environment": shell_assignments(hook_environment(context)).encode(),
     }
-    if context.env_file:
+    if context.dotenv:
         extras[".tfgrid/dotenv"] = shell_assignments(context.environment.values).encode()
     return extras
 

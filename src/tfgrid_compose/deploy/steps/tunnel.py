@@ -52,6 +52,7 @@ class Tunnel(Step):
         wireguard.up(interface, wireguard.narrowed(config, ip_range))
         return interface
 
-    def undo(self, context: Context) -> None:
+    def undo(self, context: Context) -> str:
         """Take the interface down."""
         wireguard.down(str(context.deployment.data["interface"]))
+        return "the tunnel was taken down again"

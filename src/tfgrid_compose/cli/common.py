@@ -1,0 +1,79 @@
+"""What commands share: options for taking one's turn, event output, questions, ages."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+_WAIT_BY_DEFAULT = 3600.0
+_NUMBER = re.compile(r"^\d+(\.\d+)?$")
+
+
+class WaitingCommand(click.Command):
+    """Knows `--wait` without a value: the next word is its value only when it is a number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give a bare `--wait` its usual value."""
+        words = list(args)
+        for place, word in enumerate(args):
+            if word == "--":
+                break
+            following = args[place + 1] if place + 1 < len(args) else ""
+            if word == "--wait" and not _NUMBER.match(following):
+                words[place] = f"--wait={_WAIT_BY_DEFAULT:g}"
+        return super().parse_args(ctx, words)
+
+
+def TURN(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that takes its turn on a deployment."""
+    for option in reversed(
+        [
+            click.option(
+                "--wait", type=click.FloatRange(0), default=0, metavar="[SECONDS]",
+                help="Wait for another run on this deployment to end; an hour without a number.",
+            ),
+            click.option("--cancel", is_flag=True, help="Stop another run on this deployment first, as Ctrl-C would."),
+            click.option("--retry/--no-retry", default=True, help="Try again after failures that pass (on by default)."),
+        ]
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@contextmanager
+def shown_events(as_json: bool, verbose: bool = False) -> Iterator[Any]:
+    """A stream whose events are shown on the terminal, or printed as JSON."""
+    from tfgrid_compose.cli.render import Terminal, json_lines
+    from tfgrid_compose.observe.events import Stream
+
+    stream, terminal = Stream(), None if as_json else Terminal(verbose)
+    stream.subscribe(terminal or json_lines)
+    try:
+        yield stream
+    finally:
+        if terminal:
+            terminal.close()
+
+
+def confirm(yes: bool, question: str, *, default: bool = True) -> None:
+    """Ask on a terminal; raises `InterruptedError_` when the user says no."""
+    if yes or not sys.stdin.isatty():
+        return
+    click.echo("", err=True)
+    if not click.confirm(question, default=default, err=True):
+        from tfgrid_compose.errors import InterruptedError_
+
+        raise InterruptedError_("nothing was changed", code="declined", exit_code=130)
+
+
+def age(seconds: float) -> str:
+    """`12 s`, `5 min`, `3 h`, `2 d`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"

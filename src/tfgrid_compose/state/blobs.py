@@ -1,0 +1,60 @@
+"""Archives of releases, each kept once under the digest of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from tfgrid_compose.errors import StateError
+from tfgrid_compose.state import paths
+
+# A blob is written before the record that names it; one that young may belong to a run that goes on.
+_SETTLED = 3600.0
+
+
+def folder() -> Path:
+    """Where the archives stand."""
+    return paths.state_dir() / "blobs"
+
+
+def put(data: bytes) -> str:
+    """Keep an archive; returns its SHA-256. Raises `StateError` when the disk refuses it."""
+    digest = hashlib.sha256(data).hexdigest()
+    # Also where it is already: one that was damaged is whole again, and one that nothing named is young again.
+    paths.private_file(folder() / digest, data)
+    return digest
+
+
+def get(digest: str) -> bytes:
+    """An archive, checked against its digest. Raises `StateError` when it is gone or changed."""
+    path = folder() / digest
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StateError(
+            "the archive of a release can't be read",
+            why=f"{path}: {error.strerror or error}",
+            fix="tfgrid-compose history shows the releases; roll back to another one, or run `tfgrid-compose up`",
+            code="release-damaged",
+        ) from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise StateError(
+            "the archive of a release was changed",
+            why=f"{path} does not have the digest that it is called after",
+            fix="tfgrid-compose history shows the releases; roll back to another one, or run `tfgrid-compose up`",
+            code="release-damaged",
+        )
+    return data
+
+
+def prune(needed: Collection[str]) -> int:
+    """Remove archives that no release names; returns how many."""
+    if not folder().is_dir():
+        return 0
+    old = time.time() - _SETTLED
+    gone = [path for path in folder().iterdir() if path.name not in needed and path.stat().st_mtime < old]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    return len(gone)

@@ -1,0 +1,83 @@
+"""Deployments as they are remembered."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tfgrid_compose.errors import NotFoundError, StateError
+from tfgrid_compose.state.database import Database, with_checksum
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment as it is remembered; `data` holds what the plan chose and what the grid answered."""
+
+    id: str
+    name: str
+    network: str
+    status: str
+    created: float
+    updated: float
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def app_dir(self) -> str:
+        """The app folder that it was deployed from."""
+        return str(self.data.get("app_dir", ""))
+
+    @property
+    def machines(self) -> list[dict[str, Any]]:
+        """The machines that exist, with role, node and addresses."""
+        found: list[dict[str, Any]] = self.data.get("machines", [])
+        return found
+
+    def with_data(self, **changes: Any) -> Deployment:
+        """A copy with changed data."""
+        return replace(self, data={**self.data, **changes})
+
+
+class Deployments(Database):
+    """Deployments in the database."""
+
+    def _deployment(self, row: sqlite3.Row) -> Deployment:
+        data = self._parsed(row["data"])
+        return Deployment(row["id"], row["name"], row["network"], row["status"], row["created"], row["updated"], data)
+
+    def deployments(self) -> list[Deployment]:
+        """All deployments that are not destroyed, oldest first."""
+        return [self._deployment(row) for row in self._rows("SELECT * FROM deployments ORDER BY created")]
+
+    def deployment(self, id: str) -> Deployment:
+        """A deployment by its whole id. Raises `NotFoundError`."""
+        row = self._row("SELECT * FROM deployments WHERE id = ?", (id,))
+        if row is None:
+            raise NotFoundError(f"there is no deployment {id}", fix="tfgrid-compose ps", code="deployment-not-found")
+        return self._deployment(row)
+
+    def find(self, name: str, network: str) -> Deployment | None:
+        """A deployment by name on one network."""
+        row = self._row("SELECT * FROM deployments WHERE name = ? AND network = ?", (name, network))
+        return self._deployment(row) if row else None
+
+    def save(self, deployment: Deployment) -> Deployment:
+        """Insert or replace a deployment. Raises `StateError` when another one has its name on its network."""
+        stamped = replace(deployment, updated=time.time())
+        try:
+            with self.write() as db:
+                db.execute(
+                    "INSERT INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                    " status = excluded.status, updated = excluded.updated, data = excluded.data",
+                    (stamped.id, stamped.name, stamped.network, stamped.status, stamped.created, stamped.updated,
+                     with_checksum(stamped.data)),
+                )  # fmt: skip
+        except sqlite3.IntegrityError as error:
+            raise StateError(
+                f"the deployment `{stamped.name}` can't be recorded",
+                why=f"another one is called so on network {stamped.network}",
+                fix="tfgrid-compose ps shows it; choose another name with --name",
+                code="state-name-taken",
+            ) from error
+        return stamped

@@ -1,0 +1,334 @@
+"""Moving all that is remembered to another computer, or another state folder: one encrypted file, out and in."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import tarfile
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfgrid_compose import __version__
+from tfgrid_compose.errors import StateError
+from tfgrid_compose.state import backups, blobs, envelope, paths, whoami
+from tfgrid_compose.state.audit import audited
+from tfgrid_compose.state.database import with_checksum
+from tfgrid_compose.state.keys import Keys
+from tfgrid_compose.state.problem import count
+from tfgrid_compose.state.quiet import quiet
+from tfgrid_compose.state.restore import swap
+from tfgrid_compose.state.store import Deployment, Store
+from tfgrid_compose.state.vault import Vault
+
+# Says which networks live on one computer only: deployments there can't be moved, but only built anew.
+StaysHere = Callable[[str], bool]
+_OF_MACHINES = ("tfstate", "wireguard")
+
+
+@dataclass(frozen=True)
+class Package:
+    """An export, opened. `computer` names where it was made; `secrets` are (deployment, name, value)."""
+
+    facts: dict[str, Any]
+    database: bytes
+    keys: Keys
+    secrets: list[tuple[str, str, bytes]]
+    blobs: dict[str, bytes]
+    known_hosts: dict[str, bytes]
+
+
+@dataclass
+class Imported:
+    """What an import did: names that were added, replaced, and those whose machines stay on the other computer.
+
+    `elsewhere` are sentences about app folders that are not here.
+    """
+
+    added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    emptied: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    whole: bool = False
+
+
+# Out
+
+
+def export(store: Store, passphrase: str) -> bytes:
+    """Everything that is needed to go on elsewhere, encrypted. Nothing is written. Raises `StateError`."""
+    try:
+        database = backups.consistent_copy(store.path)
+    except backups.UNREADABLE as error:
+        raise StateError(
+            "the database can't be copied", why=str(error), fix="tfgrid-compose state check", code="backup-failed"
+        ) from error
+    found = store.deployments()
+    named = [item.data.get(key) for one in found for item in store.releases(one.id) for key in ("archive", "pattern_archive")]
+    facts = {
+        "format": 1, "program": __version__, "at": time.time(), "who": whoami.who(), "computer": computer(),
+        "audit": store.audit_head(), "deployments": [[item.id, item.name, item.network] for item in found],
+    }  # fmt: skip
+    secrets = [[owner, name, _text(value)] for owner, name, value in _secrets(store)]
+    members = {
+        "facts.json": json.dumps(facts).encode(), "state.db": database, "secrets.json": json.dumps(secrets).encode(),
+        "keys.json": json.dumps(_keys_out(store.vault.keys(make=True))).encode(),
+    }  # fmt: skip
+    members |= {f"blobs/{digest}": data for digest in sorted({str(item) for item in named if item}) if (data := _blob(digest))}
+    for item in found:
+        path = paths.state_dir() / "deployments" / item.id / "known_hosts"
+        if path.is_file():
+            members[f"known_hosts/{item.id}"] = path.read_bytes()
+    return envelope.close(_pack(members), passphrase)
+
+
+def _secrets(store: Store) -> list[tuple[str, str, bytes]]:
+    """All secrets, decrypted. Raises `StateError` when one can't be: an export without it would not be whole."""
+    rows = store._rows("SELECT deployment, name FROM secrets ORDER BY deployment, name")
+    found = [(row["deployment"], row["name"], store.secret(row["deployment"], row["name"])) for row in rows]
+    return [(owner, name, value) for owner, name, value in found if value is not None]
+
+
+def _blob(digest: str) -> bytes | None:
+    """An archive; one that is gone or damaged does not keep the rest from being moved."""
+    try:
+        return blobs.get(digest)
+    except StateError:
+        return None
+
+
+def computer() -> str:
+    """A digest that names this computer, and tells nothing else about it."""
+    try:
+        name = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        name = ""
+    return hashlib.sha256(f"tfgrid-compose {name or whoami.host()}".encode()).hexdigest()
+
+
+def _pack(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=3) as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o600
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _keys_out(keys: Keys) -> dict[str, Any]:
+    return {"ring": [_text(key) for key in keys.ring], "fingerprint": _text(keys.fingerprint)}
+
+
+# In
+
+
+def opened(data: bytes, passphrase: str) -> Package:
+    """Open an export. Raises `StateError` when it can't be opened, or is not whole."""
+    plain = envelope.open_(data, passphrase)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:gz") as tar:
+            members = {item.name: file.read() for item in tar if (file := tar.extractfile(item))}
+        keys = json.loads(members["keys.json"])
+        package = Package(
+            json.loads(members["facts.json"]), members["state.db"],
+            Keys(tuple(_bytes(key) for key in keys["ring"]), _bytes(keys["fingerprint"])),
+            [(owner, name, _bytes(value)) for owner, name, value in json.loads(members["secrets.json"])],
+            _below(members, "blobs/"), _below(members, "known_hosts/"),
+        )  # fmt: skip
+        _check_names(package)
+    except (KeyError, TypeError, ValueError, RecursionError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise _unusable("something in it is missing") from error
+    if package.facts.get("format") != 1 or backups.examine(package.database) == backups.NEWER:
+        raise _unusable("a newer tfgrid-compose made it")
+    if backups.examine(package.database) != backups.GOOD:
+        raise _unusable("the database in it is damaged")
+    with contextlib.closing(backups.in_memory(package.database)) as db:
+        if not {row[0] for row in package.facts["deployments"]} <= {row[0] for row in db.execute("SELECT id FROM deployments")}:
+            raise _unusable("the database in it lacks a deployment")
+    return package
+
+
+def _check_names(package: Package) -> None:
+    """Raise `ValueError` unless deployments are listed as (id, name, network), and secrets have an owner and a name."""
+    listed = [tuple(row) for row in package.facts["deployments"]]
+    names = [part for row in (*listed, *(secret[:2] for secret in package.secrets)) for part in row]
+    if any(len(row) != 3 for row in listed) or not all(isinstance(name, str) for name in names):
+        raise ValueError("names that are none")
+    "".join(names).encode()  # What is no text is no name; that is a `ValueError`, too.
+
+
+def _below(members: dict[str, bytes], folder: str) -> dict[str, bytes]:
+    """Files of a folder; names that are no plain names of ours are left out."""
+    found = {name.removeprefix(folder): data for name, data in members.items() if name.startswith(folder)}
+    return {name: data for name, data in found.items() if name.isalnum()}
+
+
+def _unusable(why: str) -> StateError:
+    return StateError("the export can't be used", why=why, fix="export it again with this version", code="export-unreadable")
+
+
+def conflicts(store: Store, package: Package) -> list[Deployment]:
+    """Deployments that stand in the way: those with the id, or the name and network, of one in the export."""
+    found = []
+    for id, name, network in package.facts["deployments"]:
+        found += [item for item in store.deployments() if item.id == id or (item.name, item.network) == (name, network)]
+    return list({item.id: item for item in found}.values())
+
+
+def take_in(package: Package, stays_here: StaysHere, *, replace: bool = False) -> Imported:
+    """Add what the export holds to this state; into an empty one all of it comes, history and audit log included.
+
+    Raises `StateError` that lists what is in the way unless `replace`, and `BusyError` while a run goes on.
+    """
+    with quiet("importing"):
+        with Store() as store:
+            blocking = conflicts(store, package)
+            if blocking and not replace:
+                raise _conflict(blocking)
+            empty = _is_empty(store)
+            if not empty:
+                backups.save(store.path, "before-import")
+            path = store.path
+        done = _whole(package, path) if empty else _merged(package, blocking)
+        _files(package)
+        with Store() as store:
+            if package.facts.get("computer") != computer():
+                done.emptied = _emptied(store, package, stays_here)
+            done.elsewhere = [text for id, *_ in package.facts["deployments"] if (text := _without_folder(store.deployment(id)))]
+    return done
+
+
+def _without_folder(item: Deployment) -> str:
+    """A sentence when the app's folder is not where it was; empty when it is."""
+    if not item.app_dir or Path(item.app_dir).is_dir():
+        return ""
+    return f"The app folder of {item.name} is not here: copy it to {item.app_dir}."
+
+
+def _conflict(blocking: list[Deployment]) -> StateError:
+    return StateError(
+        f"the export holds {count(len(blocking), 'deployment')} that are here already",
+        why=", ".join(f"{item.name} ({item.id[:6]}) on network {item.network}" for item in blocking),
+        fix="add --replace to put those of the export in their place; what is here is forgotten then",
+        code="import-conflict",
+    )
+
+
+def _is_empty(store: Store) -> bool:
+    """Whether nothing was ever done here."""
+    tables = ("deployments", "runs", "releases", "secrets", "audit")
+    return not any(store._rows(f"SELECT 1 FROM {table} LIMIT 1") for table in tables)  # noqa: S608  # fixed names
+
+
+def _whole(package: Package, path: Path) -> Imported:
+    """The database and the keys as they were; the key of fingerprints too, so that nothing looks changed to `up`."""
+    with contextlib.closing(backups.in_memory(package.database)) as db:
+        backups.migrate(db, int(db.execute("PRAGMA user_version").fetchone()[0]))
+        data = bytes(db.serialize())
+    fresh = paths.private_file(path.with_name(f".{path.name}.restored-{os.getpid()}"), data)
+    vault = Vault(path.with_name("key"))
+    if vault.exists():
+        vault.keys()  # A passphrase that protects them protects the new ones too.
+    # First the keys: should this be cut off here, they belong to a database without secrets.
+    vault.file.write(package.keys)
+    swap(fresh, path, keep=False)
+    with Store(path) as store:
+        store.accept_secrets()
+        store.anchor_audit_anew()
+        store.append_audit(action="state import", whole=True, source=package.facts.get("who"))
+        return Imported(added=[item.name for item in store.deployments()], whole=True)
+
+
+def _merged(package: Package, blocking: list[Deployment]) -> Imported:
+    """Row by row, secrets under our own key."""
+    done = Imported(replaced=[item.name for item in blocking])
+    with contextlib.closing(backups.in_memory(package.database)) as source, Store() as store:
+        backups.migrate(source, int(source.execute("PRAGMA user_version").fetchone()[0]))
+        source.row_factory = sqlite3.Row
+        ids = [str(item[0]) for item in package.facts["deployments"]]
+        head = package.facts.get("audit")
+        with audited(store, "state import", whole=False, source=package.facts.get("who"), source_head=head) as turn:
+            for item in blocking:
+                store.forget(item.id)
+            # Secrets first: an id that was here before has none any more, and a row without them would look robbed.
+            for owner, name, value in package.secrets:
+                if owner in ids or store.secret(owner, name) is None:
+                    store.set_secret(owner, name, value)
+            for id in ids:
+                _add(store, source, id)
+                done.added.append(store.deployment(id).name)
+            turn.facts |= {"added": done.added, "replaced": done.replaced}
+    return done
+
+
+def _add(store: Store, source: sqlite3.Connection, id: str) -> None:
+    """One deployment with its releases and its history; runs get numbers of ours."""
+
+    def rows(statement: str) -> list[dict[str, Any]]:
+        return [dict(row) for row in source.execute(statement, (id,))]
+
+    (row,) = rows("SELECT * FROM deployments WHERE id = ?")
+    store.save(Deployment(**{**row, "data": store._parsed(row["data"])}))
+    with store.write() as db:
+        numbers: dict[int, int] = {}
+        for run in rows("SELECT * FROM runs WHERE deployment = ? ORDER BY id"):
+            old = run.pop("id")
+            numbers[old] = _insert(db, "runs", run)
+            for step in source.execute("SELECT * FROM steps WHERE run = ? ORDER BY rowid", (old,)).fetchall():
+                _insert(db, "steps", {**dict(step), "run": numbers[old]})
+        for done in rows("SELECT * FROM done WHERE deployment = ?"):
+            _insert(db, "done", done)
+        for release in rows("SELECT * FROM releases WHERE deployment = ?"):
+            data = store._parsed(release["data"])
+            data |= {"run": numbers[data["run"]]} if data.get("run") in numbers else {}
+            _insert(db, "releases", {**release, "data": with_checksum(data)})
+
+
+def _insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
+    """Insert a row by the names of its columns; returns its number. The names are those of our own schema."""
+    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+    cursor = db.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+    return int(cursor.lastrowid or 0)
+
+
+def _files(package: Package) -> None:
+    for digest, data in package.blobs.items():
+        if hashlib.sha256(data).hexdigest() == digest:
+            blobs.put(data)
+    for id, data in package.known_hosts.items():
+        paths.private_file(paths.state_dir() / "deployments" / id / "known_hosts", data)
+
+
+def _emptied(store: Store, package: Package, stays_here: StaysHere) -> list[str]:
+    """Deployments whose machines stand on the other computer: their contracts mean nothing here, or something else.
+
+    They become ones that `up` builds anew, with the same keys, values and releases.
+    """
+    names = []
+    for id, name, network in package.facts["deployments"]:
+        if not stays_here(network):
+            continue
+        found = store.deployment(id)
+        store.save(Deployment(id, name, network, "failed", found.created, 0.0, {**found.data, "contracts": [], "machines": []}))
+        for secret in _OF_MACHINES:
+            store.set_secret(id, secret, None)
+        store.undo(id, *store.done(id))
+        names.append(name)
+    return names
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)

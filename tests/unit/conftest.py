@@ -1,0 +1,47 @@
+"""What unit tests share: the workbench, and the command line in this process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.workbench import Bench, Call, FakeGrid, FakeMachine, fake_world
+from tfgrid_compose.cli import main as entry
+from tfgrid_compose.state.store import Store
+
+
+@pytest.fixture
+def bench(home: Path, app_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """An app, an empty store, and a grid, a machine and programs that are fakes."""
+    monkeypatch.setenv("TF_VAR_mnemonic", "words of a test")
+    with Store() as store:
+        found = Bench(app_folder, store, FakeMachine(tmp_path / "machine"), FakeGrid())
+        fake_world(found, monkeypatch)
+        yield found
+
+
+@pytest.fixture
+def call(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Call]:
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    for name in ("TFGRID_LOCALGRID", "TFGRID_LOCALGRID_ROOT", "TF_VAR_mnemonic", "MNEMONIC"):
+        monkeypatch.delenv(name, raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tfgrid-compose", *words])
+        with pytest.raises(SystemExit) as ended:
+            entry.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return int(ended.value.code or 0), out, err
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,323 @@
+"""What single steps do on a machine and say when it goes wrong: the real shell scripts, on a machine that is a folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.workbench import REAL_HOOK, Bench, contract
+from tfgrid_compose.deploy.steps import tunnel
+from tfgrid_compose.deploy.steps.hooks import Hook
+from tfgrid_compose.deploy.steps.infrastructure import contracts_in
+from tfgrid_compose.drivers.process import Finished
+from tfgrid_compose.errors import HookError, ReachError, StateError, TunnelError
+from tfgrid_compose.observe.events import StepProgress
+
+
+def on_machine(bench: Bench, place: str, act: Callable[[], Any]) -> None:
+    """Do something on the machine when a step is reached, the first time."""
+    real, done = bench.fail_at, list[str]()
+
+    def fail_at(now: str) -> None:
+        if now == place and not done:
+            done.append(now)
+            act()
+        real(now)
+
+    bench.fail_at = fail_at  # type: ignore[method-assign]
+
+
+# ship
+
+
+@pytest.mark.parametrize(
+    ("stderr", "why", "code", "fix"),
+    [
+        (
+            "tar: x: Cannot write: No space left on device",
+            "the machine's disk is full",
+            "machine-disk-full",
+            "ask for a larger --disk",
+        ),
+        ("gzip: stdin: unexpected end of file", "gzip: stdin: unexpected end of file", "ship-failed", "tfgrid-compose up"),
+        ("", "tar failed", "ship-failed", "tfgrid-compose up"),
+    ],
+)
+def test_a_machine_that_does_not_take_the_source_says_why(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stderr: str, why: str, code: str, fix: str
+) -> None:
+    real = bench.machine.run
+    monkeypatch.setattr(
+        bench.machine,
+        "run",
+        lambda command, **given: Finished((), 1, "", stderr) if given.get("input") else real(command, **given),
+    )
+    with pytest.raises(HookError, match="the source could not be unpacked on the machine") as caught:
+        bench.up(retry=False)
+    assert why in [caught.value.why, *caught.value.details]
+    assert (caught.value.code, caught.value.fix) == (code, fix)
+    assert bench.statuses == {1: "failed"}
+
+
+def test_hooks_find_the_layout_of_the_bash_tool(bench: Bench) -> None:
+    for name in ("src/page", "src/sub/x", "deployment/extra", "README.md", "data/y"):
+        bench.write(name, name)
+    bench.write(".env", "A=1 2\n")
+    bench.up()
+    source, hooks = bench.machine.folder / "tmp" / "app-source", bench.machine.folder / "tmp" / "app-deployment"
+    assert sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()) == [
+        ".env", "README.md", "data/y", "page", "sub/x", "tfgrid-compose.yaml",
+    ]  # fmt: skip
+    assert {path.name for path in hooks.iterdir()} == {
+        "setup.sh", "configure.sh", "healthcheck.sh", "extra", "state.yaml", "get_deployment_ip_vm.sh", ".release",
+    }  # fmt: skip
+    assert ((source / ".env").read_text(), (source / ".env").stat().st_mode & 0o777) == ("A='1 2'\n", 0o600)
+    done = subprocess.run([hooks / "get_deployment_ip_vm.sh", hooks / "state.yaml"], capture_output=True, text=True)
+    assert done.stdout == "10.5.3.2\n"
+
+
+def test_a_second_up_leaves_nothing_of_the_first_in_the_layout(bench: Bench) -> None:
+    bench.write("src/old", "x")
+    bench.up()
+    (bench.folder / "src" / "old").unlink()
+    bench.up()
+    assert not (bench.machine.folder / "tmp" / "app-source" / "old").exists()
+
+
+# activate
+
+
+def change(bench: Bench) -> None:
+    (bench.machine.root / "releases" / bench.deployment.data["shipped"] / "deployment" / "setup.sh").write_text("changed")
+
+
+def remove(bench: Bench) -> None:
+    (bench.machine.root / "releases" / bench.deployment.data["shipped"] / "deployment" / "setup.sh").unlink()
+
+
+def change_with_its_sum(bench: Bench) -> None:
+    folder = bench.machine.root / "releases" / bench.deployment.data["shipped"]
+    (folder / "deployment" / "setup.sh").write_text("changed")
+    names = [line.split("  ", 1)[1] for line in (folder / ".tfgrid" / "sha256sums").read_text().splitlines()]
+    done = subprocess.run(["sha256sum", "--", *names], cwd=folder, capture_output=True, check=True)
+    (folder / ".tfgrid" / "sha256sums").write_bytes(done.stdout)
+
+
+@pytest.mark.parametrize("harm", [change, remove, change_with_its_sum])
+def test_a_release_whose_files_changed_on_the_machine_never_goes_live(bench: Bench, harm: Callable[[Bench], None]) -> None:
+    bench.manifest("on_failure: keep\n")
+    first = bench.up()
+    bench.write("src/page", "two")
+    on_machine(bench, "healthcheck", lambda: harm(bench))
+    with pytest.raises(HookError, match="the new release could not be made current") as caught:
+        bench.up()
+    assert caught.value.why == "its files on the machine are not the ones that were shipped"
+    assert (caught.value.code, bench.machine.current, bench.live.id) == ("activate-failed", first.id, first.id)
+    assert bench.statuses == {1: "live", 2: "failed"}
+
+
+def test_files_that_a_hook_adds_are_no_change_of_the_release(bench: Bench) -> None:
+    def add() -> None:
+        (bench.machine.root / "releases" / bench.deployment.data["shipped"] / "cache").write_text("made by the app")
+
+    on_machine(bench, "healthcheck", add)
+    assert bench.up().number == 1
+    assert bench.reasons() == {}
+
+
+def test_a_link_that_can_not_be_set_is_told(bench: Bench) -> None:
+    on_machine(bench, "healthcheck", lambda: (bench.machine.root / "current").mkdir())
+    with pytest.raises(HookError, match="the new release could not be made current"):
+        bench.up()
+
+
+def test_a_release_without_any_file_can_be_proven_too(bench: Bench) -> None:
+    bench.write(".tfgridignore", "*\n")
+    assert bench.up().data["files"] == 0
+    assert bench.reasons() == {}
+
+
+# infrastructure
+
+
+def test_contracts_of_a_state_are_found_wherever_the_provider_keeps_them() -> None:
+    state = (
+        b'{"resources": [{"instances": [{"attributes": {"id": "7", "node": 99, "contract_id": 8}},'
+        b'{"attributes": {"node_deployment_id": {"1": 9, "2": "10"}, "id": "a-name", "name_contract_id": null}}]},'
+        b'{"instances": [{"attributes": null}]}, {}]}'
+    )
+    assert contracts_in(state) == {7, 8, 9, 10}
+    assert contracts_in(None) == contracts_in(b"{}") == set()
+    with pytest.raises(StateError) as caught:
+        contracts_in(b"no json")
+    assert caught.value.code == "tfstate-damaged"
+
+
+@pytest.mark.parametrize("adopts", [True, False])
+def test_what_a_crash_left_is_taken_over_or_cancelled_before_anything_is_made(bench: Bench, adopts: bool) -> None:
+    bench.grid.adopts = adopts  # type: ignore[misc]
+    bench.grid.live = {1500: contract(1500)}
+    bench.next_contract = 1600
+    bench.up()
+    assert bench.deployment.data["contracts"] == ([1500] if adopts else [1601])
+    assert ("cancel [1500]" in bench.grid.done) is not adopts
+    told = [event.text for event in bench.events if isinstance(event, StepProgress) and "1 contracts" in event.text]
+    assert told == [f"{'taking over' if adopts else 'cancelling'} 1 contracts that an earlier run left"]
+
+
+# tunnel, reach
+
+
+def test_without_a_configuration_there_is_no_tunnel(bench: Bench) -> None:
+    bench.up()
+    with bench.context() as context:
+        bench.store.set_secret(context.deployment.id, "wireguard", None)
+        with pytest.raises(TunnelError) as caught:
+            tunnel.Tunnel().apply(context)
+    assert caught.value.code == "tunnel-no-access-point"
+
+
+def test_a_range_that_is_taken_meanwhile_is_no_tunnel(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnel.wireguard, "overlapping", lambda ip_range, interface: f"{ip_range} dev eth9")
+    with pytest.raises(TunnelError) as caught:
+        bench.up()
+    assert caught.value.code == "route-conflict"
+    assert "dev eth9" in " ".join([caught.value.why, *caught.value.details])
+
+
+def test_a_machine_without_an_address_can_not_be_reached(bench: Bench) -> None:
+    bench.up()
+    bare = {**bench.deployment.machines[0], "wireguard_ip": "", "mycelium_ip": "", "address": ""}
+    bench.store.save(bench.deployment.with_data(machines=[bare]))
+    bench.store.undo(bench.deployment.id, "reach")
+    with pytest.raises(ReachError, match="has no address that can be reached from here") as caught:
+        bench.up()
+    assert caught.value.code == "no-address"
+
+
+# Hooks
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "seconds", "why", "code"),
+    [
+        (1, 0.24, "it exited with 1 after 0.2 s", "hook-failed"),
+        (124, 600.0, "it did not end within 600 s and was stopped", "hook-timeout"),
+        (137, 601.0, "it did not end within 600 s and was stopped", "hook-timeout"),
+        (137, 5.0, "it was ended by signal 9 after 5.0 s", "hook-failed"),
+        (143, 5.0, "it was ended by signal 15 after 5.0 s", "hook-failed"),
+        (126, 0.0, "its interpreter or a program in it was not found (exit code 126)", "hook-failed"),
+        (127, 0.0, "its interpreter or a program in it was not found (exit code 127)", "hook-failed"),
+    ],
+)
+def test_an_exit_code_is_explained(bench: Bench, exit_code: int, seconds: float, why: str, code: str) -> None:
+    bench.up()
+    with bench.context() as context:
+        context.run = 7
+        error = Hook("setup")._error(context, exit_code, ["", *"abcdefgh", " "], 600, seconds)
+        silent = Hook("setup")._error(context, exit_code, ["", " "], 600, seconds)
+    assert (error.what, error.why, error.code, error.exit_code) == ("hook setup failed", why, code, 9)
+    assert (error.details, silent.details) == (list("cdefgh"), ["it printed nothing"])
+    assert error.fix.startswith("tfgrid-compose logs my-app --hook setup --run 7 shows all of its output; mend it and run ")
+    assert (error.log or "").endswith("/logs/run-7/setup.log")
+
+
+def test_a_hook_that_fails_is_told_with_what_it_printed(bench: Bench) -> None:
+    bench.codes["setup"] = 1
+    with pytest.raises(HookError, match="hook setup failed") as caught:
+        bench.up()
+    assert caught.value.details[0] == f"setup of {bench.deployment.data['shipped']}"
+    assert f"--hook setup --run {bench.last_run['id']} " in caught.value.fix
+
+
+def test_an_optional_hook_that_fails_is_tolerated(bench: Bench) -> None:
+    bench.manifest("hook_config: {configure: {optional: true}}\n")
+    bench.codes["configure"] = 1
+    assert bench.up().number == 1
+    assert bench.outcomes()["configure"] == "tolerated"
+
+
+@pytest.fixture
+def real_hooks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Hooks run for real, as this user, in the folder that is the machine."""
+    monkeypatch.setattr(Hook, "_run", REAL_HOOK)
+    return bench
+
+
+def run_dir(bench: Bench) -> Path:
+    return bench.machine.folder / "run" / "tfgrid-compose" / "hooks"
+
+
+def test_a_hook_runs_with_the_apps_environment_and_its_output_is_kept(real_hooks: Bench) -> None:
+    real_hooks.manifest('environment:\n  - {name: WORD, default: "it\'s $HOME"}\n')
+    real_hooks.write(
+        "deployment/setup.sh",
+        '#!/bin/sh\necho "$WORD in $(basename "$PWD")"\necho "⚠ careful"\necho error >&2\ncat /dev/stdin\necho "$TFGRID_HOOK $APP_NAME"\n',
+    )
+    real_hooks.up()
+    log = (
+        real_hooks.folder.parent
+        / "home"
+        / "state"
+        / "tfgrid-compose"
+        / "deployments"
+        / real_hooks.deployment.id
+        / "logs"
+        / "run-1"
+    )
+    assert (log / "setup.log").read_text() == "it's $HOME in app-deployment\n⚠ careful\nerror\nsetup my-app\n"
+    told = {
+        event.text: event.milestone for event in real_hooks.events if isinstance(event, StepProgress) and event.step == "setup"
+    }
+    assert told == {"it's $HOME in app-deployment": False, "⚠ careful": True, "error": False, "setup my-app": False}
+    assert list(run_dir(real_hooks).iterdir()) == [], "nothing of its output stays on the machine"
+
+
+def test_the_exit_code_of_a_hook_decides_whatever_it_prints(real_hooks: Bench) -> None:
+    real_hooks.write("deployment/setup.sh", "#!/bin/sh\necho all is well\nexit 3\n")
+    with pytest.raises(HookError) as caught:
+        real_hooks.up()
+    assert [line for line in (caught.value.why, *caught.value.details) if line.startswith("it exited with 3 after ")]
+    assert caught.value.details[0] == "all is well"
+    assert Path(caught.value.log or "").read_text() == "all is well\n"
+
+
+def test_a_hook_that_takes_too_long_is_stopped(real_hooks: Bench) -> None:
+    real_hooks.manifest("hook_config: {setup: {timeout: 1}}\n")
+    real_hooks.write("deployment/setup.sh", "#!/bin/sh\necho begun\nexec sleep 60\n")
+    with pytest.raises(HookError) as caught:
+        real_hooks.up()
+    assert caught.value.code == "hook-timeout"
+    assert "it did not end within 1 s and was stopped" in (caught.value.why, *caught.value.details)
+
+
+def test_a_hook_of_a_run_that_was_cut_off_is_ended_before_the_next_one_begins(real_hooks: Bench) -> None:
+    real_hooks.up()
+    left = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        (run_dir(real_hooks) / "setup-0.pid").write_text(str(left.pid))
+        (run_dir(real_hooks) / "setup-0.log").write_text("old output")
+        real_hooks.store.undo(real_hooks.deployment.id, "setup")
+        real_hooks.up()
+        assert left.wait(20) == -15
+    finally:
+        left.kill()
+        left.wait()
+    assert list(run_dir(real_hooks).iterdir()) == []
+
+
+def test_a_machine_that_has_lost_its_temporary_folders_gets_them_back_before_a_hook(real_hooks: Bench) -> None:
+    real_hooks.write("src/page", "here")
+    real_hooks.write("deployment/healthcheck.sh", "#!/bin/sh\ncat ../app-source/page\n")
+    real_hooks.up()
+    for name in ("app-source", "app-deployment"):
+        subprocess.run(["rm", "-rf", real_hooks.machine.folder / "tmp" / name], check=True)
+    real_hooks.store.undo(real_hooks.deployment.id, "healthcheck")
+    real_hooks.up()
+    assert real_hooks.outcomes()["healthcheck"] == "done"
+    assert os.path.exists(real_hooks.machine.folder / "tmp" / "app-source" / "page")
