@@ -282,7 +282,7 @@ def test_own_patterns_and_pattern_options(cli: Cli, make_app: Make, removing: Ca
         cli.run("up", str(app), "--yes")
         site = folder / "platform" / "site.yml"
         site.write_text(site.read_text().replace("vm.swappiness = 10", "vm.swappiness = 20"))
-        assert list(cli.steps("up", str(app))) == ["reach", "platform"]
+        assert list(cli.steps("up", str(app))) == ["snapshot", "reach", "platform", "ship", "activate"]
         flist = "https://hub.grid.tf/tf-official-vms/ubuntu-22.04.flist"
         assert "infrastructure" in cli.steps("up", str(app), "--var", f"vm_flist={flist}")
         failed = cli.run("up", str(app), "--pattern", "single-vm", "--yes", code=3)

@@ -245,7 +245,7 @@ def test_a_damaged_database_is_named(cli: Cli, tmp_path: Path) -> None:
     state.mkdir(mode=0o700)
     (state / "state.db").write_bytes(b"this is no database, and long enough to be read as one" * 100)
     failed = cli.run("ps", code=10, XDG_STATE_HOME=str(tmp_path))
-    assert "is damaged" in failed.stderr and "localgrid status" in failed.stderr
+    assert "is damaged" in failed.stderr and "tfgrid-compose state repair" in failed.stderr
 
 
 def test_down_cleans_up_what_never_came_to_be(cli: Cli, make_app: Make) -> None:

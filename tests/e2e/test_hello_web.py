@@ -120,7 +120,7 @@ def test_a_changed_source_ships_and_runs_hooks_and_nothing_else(cli: Cli, app: P
     assert needed["ship"] == "source changed"
     assert "platform" not in needed and "infrastructure" not in needed
     ran = cli.steps("up", str(app))
-    assert list(ran) == ["reach", "ship", "setup", "configure", "healthcheck", "activate"]
+    assert list(ran) == ["snapshot", "reach", "ship", "setup", "configure", "healthcheck", "activate"]
     assert "<p>changed</p>" in page(cli)
 
 
@@ -135,7 +135,7 @@ def test_a_changed_port_changes_the_firewall_only_on_the_platform(cli: Cli, app:
     manifest = app / "tfgrid-compose.yaml"
     manifest.write_text(manifest.read_text().replace("    - 80:http\n", "    - 80:http\n    - 8443/tcp:admin\n    - 5353/udp\n"))
     ran = cli.steps("up", str(app))
-    assert list(ran) == ["reach", "platform"]
+    assert list(ran) == ["snapshot", "reach", "platform", "ship", "activate"]
     rules = cli.exec(NAME, "nft list chain inet tfgrid input")
     assert "tcp dport 8443 accept" in rules and "udp dport 5353 accept" in rules and "policy drop" in rules
 
@@ -154,7 +154,7 @@ def test_the_platform_playbook_changes_nothing_the_second_time(cli: Cli, app: Pa
 def test_a_changed_size_is_applied_to_the_running_machine(cli: Cli, app: Path) -> None:
     boot = cli.exec(NAME, "ps -o lstart= -p 1")
     ran = cli.steps("up", str(app), "--memory", "768M", "--cpu", "2")
-    assert list(ran) == ["infrastructure", "reach", "healthcheck"]
+    assert list(ran) == ["snapshot", "infrastructure", "reach", "ship", "healthcheck", "activate"]
     assert cli.exec(NAME, "ps -o lstart= -p 1") == boot, "the machine was not restarted"
     limit = cli.exec(NAME, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1")
     assert int(limit) == 768 * 1024**2
