@@ -34,7 +34,7 @@ def _hold(true: Any, text: str) -> None:
 def fair(outcome: Outcome) -> None:
     """Ctrl-C is never taken for a damage of the database."""
     kinds = {strike.kind for strike in outcome.process.struck}
-    blamed = isinstance(outcome.error, StateError) and KNOWN[3] not in outcome.error.why
+    blamed = isinstance(outcome.error, StateError)
     _hold(not (kinds and kinds <= {INTERRUPT, SIGNAL} and blamed), f"Ctrl-C is taken for something else: {outcome}")
 
 
@@ -47,8 +47,7 @@ def always(bench: Bench) -> None:
     _hold(len(world.machines) <= 1, f"{len(world.machines)} machines for one")
     with bench.store() as store:
         broken = store.verify_audit()
-        # Before the anchor is written for the first time nothing proves the end of the log.
-        _hold(broken is None or broken.kind == "unproven", f"the audit chain: {broken}")
+        _hold(broken is None, f"the audit chain: {broken}")
         known = {item.id for item in store.deployments()}
         _hold(len(known) <= 1, "one app became two deployments")
         _hold(lease.holder(f"local--{NAME}") is None, "a lease is held by nobody")
@@ -64,14 +63,9 @@ def _nothing_forgotten(bench: Bench, store: Store, known: set[str]) -> None:
     _hold(set(bench.world.tunnels) <= interfaces, f"nobody remembers tunnel {set(bench.world.tunnels) - interfaces}")
 
 
-# Defects that are known, each held by a test that is expected to fail.
-KNOWN = ("audit-unproven: ", "dead-rows: an environment of release", "run-cut-off: ", "within a transaction")
-
-
 def _problems(bench: Bench, store: Store) -> list[str]:
     """What `state check` finds; a backup that was put back may name archives that `down` has removed since."""
-    found = [f"{item.code}: {item.text}" for item in check.look(store) if not (bench.restored and item.code == "archive-damaged")]
-    return [text for text in found if not text.startswith(KNOWN[:2]) and not (text.startswith(KNOWN[2]) and "(down" in text)]
+    return [f"{item.code}: {item.text}" for item in check.look(store) if not (bench.restored and item.code == "archive-damaged")]
 
 
 # At the end of a run that succeeded
@@ -172,7 +166,7 @@ def empty(bench: Bench) -> None:
         _hold(not any(rows.values()), f"rows are left: {rows}")
         owners = {row["deployment"] for row in store._rows("SELECT deployment FROM secrets")}
         _hold(not owners, f"secrets of {owners}")
-        _hold(not store._rows("SELECT id FROM runs WHERE outcome IS NULL AND kind != 'down'"), "a run is open")
+        _hold(not store._rows("SELECT id FROM runs WHERE outcome IS NULL"), "a run is open")
         _hold(not _problems(bench, store), f"state check: {_problems(bench, store)}")
     _no_files(bench)
 

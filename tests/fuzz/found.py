@@ -66,6 +66,10 @@ FOUND: dict[str, dict[str, Any]] = {
         "machines that are none": _row("deployments", "data", '{"machines": 5}', "ps"),
         "a machine without a node": _row("deployments", "data", with_checksum({"machines": [{"a": 1}]}), "status", "web"),
         "an address that is a number": _row("deployments", "data", '{"machines": [{"node": 1, "address": 7}]}', "ps"),
+        "a machine with a name and no node": _row("deployments", "data", '{"machines": [{"name": "", "role": ""}]}', "ps"),
+        "a folder that no path leads to": _row("deployments", "data", '{"app_dir": "\\u0000"}', "secrets", "list", "web"),
+        "a column of another name": (2, [("rename", "deployments", "updated", "other")], ("ps",)),
+        "a version that is nothing": _row("releases", "data", '{"version": null}', "history", "web"),
         "an id that is no text": _row("deployments", "id", b"", "inspect", "web"),
         "no id": _row("deployments", "id", None, "state", "check", "--json"),
         "who it was is no text": _row("releases", "who", b"", "history", "web"),
@@ -78,6 +82,7 @@ FOUND: dict[str, dict[str, Any]] = {
         "ring": ["A" * 43 + "="], "fingerprint": "A" * 43 + "="}}).encode(), b'\n{"generation": Infinity}', b"", False)},
     "backup": {
         "an export of deployments that are none": ("member", ("facts.json", b'{"format": 1, "deployments": [["0"]]}', False)),
+        "an export of deployments by names of keys": ("member", ("facts.json", b'{"format": 1, "deployments": [{"a": 1, "b": 2, "c": 3}]}', True)),
         "an export that lacks what it lists": ("member", ("facts.json", b'{"format": 1, "deployments": [["x", "y", "z"]]}', False)),
         "an export with secrets of nobody": ("member", ("secrets.json", b'[[["x"], "ssh", "QQ=="]]', False)),
     },

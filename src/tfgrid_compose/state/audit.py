@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tfgrid_compose.state.store import Store
 
 GENESIS = "0" * 64
+# What the anchor says when it was made before the first entry.
+_BEGUN = (0, GENESIS)
 
 
 def link(previous: str, entry: str) -> str:
@@ -64,6 +66,7 @@ class Audit(Database):
 
     def append_audit(self, **facts: Any) -> int:
         """Append an entry; `facts` are JSON values without secrets. Returns its number."""
+        self._begin_anchor()
         with self.write() as db:
             now = time.time()
             last = db.execute("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
@@ -76,6 +79,12 @@ class Audit(Database):
         self._anchor_audit(number, link(previous, entry))
         return number
 
+    def _begin_anchor(self) -> None:
+        """Before the first entry of all: a crash between it and the anchor must not look like a lost anchor."""
+        with suppress(StateError):
+            if self.audit_head()[0] == 0 and not self.vault.file.asks():
+                anchor.write(self.vault, audit=_BEGUN, folder=self.path.parent)
+
     def _anchor_audit(self, number: int, hash: str) -> None:
         """Tell the anchor which entry is the newest. One that stays behind is no alarm, and the next entry catches up.
 
@@ -86,7 +95,8 @@ class Audit(Database):
             if self.vault.file.asks():
                 return
             mark = anchor.read(self.vault, self.path.parent)
-            if number == 1 or (mark and self._row("SELECT 1 FROM audit WHERE seq = ? AND hash = ?", mark.audit)):
+            begins = number == 1 or (mark is not None and mark.audit == _BEGUN)
+            if begins or (mark and self._row("SELECT 1 FROM audit WHERE seq = ? AND hash = ?", mark.audit)):
                 anchor.write(self.vault, audit=(number, hash), folder=self.path.parent)
 
     def anchor_audit_anew(self) -> None:
@@ -132,7 +142,7 @@ class Audit(Database):
         """
         # First the anchor, then the database: what is written meanwhile makes the database only newer.
         mark = anchor.read(self.vault, self.path.parent)
-        proven = mark.audit if mark and mark.audit[0] else None
+        proven = mark.audit if mark and (mark.audit[0] or mark.audit == _BEGUN) else None
         broken = first_break(self.audit_chain(), proven)
         number, _ = self.audit_head()
         if broken is None and proven is None and number:
@@ -193,6 +203,8 @@ def _end_break(number: int, seen: dict[str, int], anchor: tuple[int, str] | None
     if anchor is None:
         return None
     wanted, hash = anchor
+    if wanted == 0:
+        return None  # It was begun before the first entry, and has not seen one yet.
     if number < wanted:
         return Broken(number + 1, "truncated", f"the log ends with entry {number}, but it had {wanted} entries")
     if seen.get(hash) != wanted:

@@ -46,7 +46,7 @@ def _others(looks: Collection[Callable[[Store], Iterator[Problem]]], store: Stor
     for one in looks:
         try:
             yield from _listed(one, store)
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except (TypeError, ValueError, LookupError, AttributeError):
             if not rows:
                 raise
 

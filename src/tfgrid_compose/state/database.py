@@ -163,8 +163,9 @@ class Database:
         """One transaction. Raises `BusyError` when the lease was lost, `StateError` when disk or database refuse it."""
         # Terraform's state is written by the thread that serves it.
         with self._guard, self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                # Inside: Ctrl-C may come when the transaction is begun and this line has not ended.
+                self._db.execute("BEGIN IMMEDIATE")
                 self._check_file()
                 self._check_fence()
                 yield self._db

@@ -29,7 +29,7 @@ class Journal(Database):
         """
         with self.write() as db:
             now = time.time()
-            _close_cut_off(db, deployment.id, now)
+            _close_cut_off(db, deployment, now)
             cursor = db.execute(
                 "INSERT INTO runs (deployment, kind, started, pid, name, network, who, command, token, data)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -130,11 +130,15 @@ class Journal(Database):
         return seconds[len(seconds) // 2] if seconds else None
 
 
-def _close_cut_off(db: sqlite3.Connection, deployment: str, now: float) -> None:
-    """Close runs and steps that a crash left open; the caller holds the lease, so nobody works on them."""
+def _close_cut_off(db: sqlite3.Connection, deployment: Deployment, now: float) -> None:
+    """Close runs and steps that a crash left open; the caller holds the lease of this name, so nobody works on them.
+
+    By name too: a `down` that was cut off at its very end has forgotten its deployment already.
+    """
+    mine = "outcome IS NULL AND (deployment = ? OR (name = ? AND network = ?))"
+    which = (deployment.id, deployment.name, deployment.network)
     db.execute(
-        "UPDATE steps SET ended = ?, outcome = 'cut off' WHERE outcome IS NULL"
-        " AND run IN (SELECT id FROM runs WHERE deployment = ? AND outcome IS NULL)",
-        (now, deployment),
+        f"UPDATE steps SET ended = ?, outcome = 'cut off' WHERE outcome IS NULL AND run IN (SELECT id FROM runs WHERE {mine})",  # noqa: S608
+        (now, *which),
     )
-    db.execute("UPDATE runs SET ended = ?, outcome = 'cut off' WHERE deployment = ? AND outcome IS NULL", (now, deployment))
+    db.execute(f"UPDATE runs SET ended = ?, outcome = 'cut off' WHERE {mine}", (now, *which))  # noqa: S608  # fixed text

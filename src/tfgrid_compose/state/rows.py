@@ -56,16 +56,19 @@ def odd_rows(db: Database, *, closely: bool = False) -> Iterator[str]:
     for table, key, column in _JSON:
         text = f"SELECT {key} AS id, {column} AS value FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608  # fixed names
         for row in db._rows(text):
-            try:
-                found = db._parsed(row["value"])
-            except StateError as error:
-                yield f"{column} of {row['id']} in table {table}: {error.why}"
-            else:
-                odd = [
-                    name for name, like in _SHAPES.get((table, column), {}).items() if not _fits(found.get(name), like, closely)
-                ]
-                if odd:
-                    yield f"{column} of {row['id']} in table {table}: {', '.join(odd)} can't be what was written"
+            odd = _odd(db, row["value"], _SHAPES.get((table, column), {}), closely)
+            if odd:
+                yield f"{column} of {row['id']} in table {table}: {odd}"
+
+
+def _odd(db: Database, text: str, shape: dict[str, Any], closely: bool) -> str:
+    """What is wrong with the JSON of one row; empty when nothing is."""
+    try:
+        found = db._parsed(text)
+    except StateError as error:
+        return error.why
+    names = [name for name, like in shape.items() if name in found and not _fits(found[name], like, closely)]
+    return f"{', '.join(names)} can't be what was written" if names else ""
 
 
 def _columns() -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -80,16 +83,16 @@ def _columns() -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 yield table, name, (*_HELD[kind], *(() if required or key else ("null",)))
 
 
-def _fits(value: Any, like: Any, closely: bool, depth: int = 0) -> bool:
-    """Whether a value is of the kind of an example; one that is absent is, unless `closely` below the first level."""
-    if like is _ANY or (value is None and not (closely and depth)):
-        return True
+def _fits(value: Any, like: Any, closely: bool) -> bool:
+    """Whether a value is of the kind of an example; one that is absent is, unless `closely`."""
+    if value is None or like is _ANY:
+        return value is not None or not closely
     if isinstance(like, dict) and "*" in like:
-        return isinstance(value, dict) and all(_fits(item, like["*"], closely, depth + 1) for item in value.values())
+        return isinstance(value, dict) and all(_fits(item, like["*"], closely) for item in value.values())
     if isinstance(like, dict):
         return isinstance(value, dict) and all(
-            _fits(value.get(name.rstrip("?")), item, closely and "?" not in name, depth + 1) for name, item in like.items()
+            _fits(value.get(name.rstrip("?")), item, closely and "?" not in name) for name, item in like.items()
         )
     if isinstance(like, list):
-        return isinstance(value, list) and all(item is not None and _fits(item, like[0], closely, depth + 1) for item in value)
-    return isinstance(value, type(like))
+        return isinstance(value, list) and all(item is not None and _fits(item, like[0], closely) for item in value)
+    return isinstance(value, type(like)) and not (isinstance(value, str) and "\0" in value)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +63,16 @@ class Secrets(Database):
 
     def set_secrets(self, deployment: str, values: Mapping[str, bytes | None]) -> None:
         """Keep or forget several values at once. What is kept already is not written again."""
+        with self.changed_secrets(deployment, values):
+            pass
+
+    @contextmanager
+    def changed_secrets(self, deployment: str, values: Mapping[str, bytes | None]) -> Iterator[sqlite3.Connection]:
+        """The same in one transaction with what else is done inside."""
         with _LOCK:
-            with self.write():
+            with self.write() as db:
                 generation = self.change_secrets(deployment, values)
+                yield db
             if generation:
                 anchor.write(self.vault, generation=generation, folder=self.path.parent)
 

@@ -22,11 +22,9 @@ class Store(Deployments, Journal, Releases, Secrets, Audit):
         self.close()
 
     def forget_releases(self, deployment: str, ids: list[str]) -> None:
-        """Forget releases of one deployment with their environments."""
-        with self.write() as db:
+        """Forget releases of one deployment with their environments, in one transaction."""
+        with self.changed_secrets(deployment, dict.fromkeys(environment_name(id) for id in ids)) as db:
             db.executemany("DELETE FROM releases WHERE deployment = ? AND id = ?", [(deployment, id) for id in ids])
-        # Afterwards: a release without its environment would be gone back to with an empty one.
-        self.set_secrets(deployment, dict.fromkeys(environment_name(id) for id in ids))
 
     def forget(self, id: str) -> None:
         """Remove a deployment with its releases and secrets; its runs and its audit entries stay as history."""

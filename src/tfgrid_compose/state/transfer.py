@@ -151,17 +151,27 @@ def opened(data: bytes, passphrase: str) -> Package:
         raise _unusable("a newer tfgrid-compose made it")
     if backups.examine(package.database) != backups.GOOD:
         raise _unusable("the database in it is damaged")
-    with contextlib.closing(backups.in_memory(package.database)) as db:
-        if not {row[0] for row in package.facts["deployments"]} <= {row[0] for row in db.execute("SELECT id FROM deployments")}:
-            raise _unusable("the database in it lacks a deployment")
+    if not {row[0] for row in package.facts["deployments"]} <= _read_through(package.database):
+        raise _unusable("the database in it lacks a deployment")
     return package
+
+
+def _read_through(database: bytes) -> set[str]:
+    """The ids of the deployments in a database of which every row was read: half an import would be worse than none."""
+    try:
+        with contextlib.closing(backups.in_memory(database)) as db:
+            for table in ("runs", "steps", "done", "releases"):
+                db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  # fixed names
+            return {row[0] for row in db.execute("SELECT id, * FROM deployments")}
+    except backups.UNREADABLE as error:
+        raise _unusable("the database in it is damaged") from error
 
 
 def _check_names(package: Package) -> None:
     """Raise `ValueError` unless deployments are listed as (id, name, network), and secrets have an owner and a name."""
-    listed = [tuple(row) for row in package.facts["deployments"]]
+    listed = package.facts["deployments"]
     names = [part for row in (*listed, *(secret[:2] for secret in package.secrets)) for part in row]
-    if any(len(row) != 3 for row in listed) or not all(isinstance(name, str) for name in names):
+    if any(not isinstance(row, list) or len(row) != 3 for row in listed) or not all(isinstance(name, str) for name in names):
         raise ValueError("names that are none")
     "".join(names).encode()  # What is no text is no name; that is a `ValueError`, too.
 

@@ -80,6 +80,8 @@ class Fuzz(Target):
         tables = [name for name, rows in self._rows[version].items() if rows]
         table = chance.choice([*tables, "deployments", "deployments", "releases", "releases", "runs", "steps"])
         rows = self._rows[version][table]
+        if kind < 0.43:
+            return "rename", table, chance.choice(list(rows[0])), "other"
         column = chance.choice([*rows[0], *(["data"] * 4 if "data" in rows[0] else [])])
         row = chance.randrange(len(rows))
         return "set", table, column, row, self._value(chance, rows[row][column])
@@ -121,7 +123,7 @@ class Fuzz(Target):
     def _damaged(self, data: bytes, damages: list[Damage]) -> bytes:
         with contextlib.closing(backups.in_memory(data)) as db:
             for damage in damages:
-                if damage[0] in ("version", "drop", "set"):
+                if damage[0] in ("version", "drop", "rename", "set"):
                     _in_sql(db, damage)
             found = bytearray(db.serialize())
         found[18:20] = b"\2\2"
@@ -141,6 +143,8 @@ def _in_sql(db: sqlite3.Connection, damage: Damage) -> None:
             db.execute(f"PRAGMA user_version = {damage[1]}")
         elif damage[0] == "drop":
             db.execute(f"DROP TABLE {damage[1]}")
+        elif damage[0] == "rename":
+            db.execute(f"ALTER TABLE {damage[1]} RENAME COLUMN {damage[2]} TO {damage[3]}")
         else:
             _, table, column, row, value = damage
             if isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -69,25 +69,27 @@ class Infrastructure(Step):
         self._remember(context, outputs)
         self._cancel(context, strays(context, set(context.deployment.data["contracts"])), "that nothing uses")
         machines = context.deployment.machines
-        return f"{len(machines)} machine{'s' if len(machines) > 1 else ''}, {len(context.deployment.data['contracts'])} contracts"
+        return (
+            f"{len(machines)} machine{'s' if len(machines) > 1 else ''}, {_contracts(len(context.deployment.data['contracts']))}"
+        )
 
     def _settle_strays(self, context: Context) -> None:
         """Contracts that carry our id and that Terraform's state does not know: a crash came between the two."""
         left = strays(context, contracts_in(context.store.secret(context.deployment.id, STATE)))
         if left and context.grid.adopts:
-            context.progress(self.name, f"taking over {len(left)} contracts that an earlier run left", True)
+            context.progress(self.name, f"taking over {_contracts(len(left))} that an earlier run left", True)
         else:
             self._cancel(context, left, "that an earlier run left")
 
     def _cancel(self, context: Context, contracts: list[int], which: str) -> None:
         if contracts:
-            context.progress(self.name, f"cancelling {len(contracts)} contracts {which}", True)
+            context.progress(self.name, f"cancelling {_contracts(len(contracts))} {which}", True)
             context.grid.cancel(contracts)
 
     def undo(self, context: Context) -> str:
         """Terraform has ended what it was at; what the grid made stays, and is known."""
         contracts = strays(context, set())
-        made = f"; {len(contracts)} contracts exist, `tfgrid-compose down` removes them" if contracts else ""
+        made = f"; {_contracts(len(contracts))} stand on the grid, `tfgrid-compose down` removes them" if contracts else ""
         return f"Terraform ended what it was doing and saved its state{made}"
 
     def _remember(self, context: Context, outputs: dict[str, Any]) -> None:
@@ -251,3 +253,7 @@ def _serial(state: bytes | None) -> int:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _contracts(count: int) -> str:
+    return f"{count} contract{'s' if count != 1 else ''}"
