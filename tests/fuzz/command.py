@@ -97,7 +97,10 @@ class _Clock:
 
 @contextmanager
 def edges(answers: tuple[int, bytes, bytes] = FakeProcess.answers) -> Iterator[None]:
-    """Programs end with `answers`: exit code and both outputs. Put fakes where the command line would start a program, connect, wait, kill, ask, or become another program."""
+    """Put fakes where the command line would start a program, connect, wait, kill, ask, or become another program.
+
+    Programs end with `answers`: exit code and both outputs.
+    """
     clock = _Clock()
 
     def refused(*_: Any, **__: Any) -> None:
@@ -144,7 +147,7 @@ class _NoClose(io.BytesIO):
 def call(words: Sequence[str], stdin: bytes = b"", encoding: str = "utf-8") -> Done:
     """Run the command line as a process would, with streams as a process has them. Call it inside of `edges()`."""
     out, err = _NoClose(), _NoClose()
-    before = sys.argv, sys.stdin, sys.stdout, sys.stderr, os.environ.get("PATH", "")
+    before, environment = (sys.argv, sys.stdin, sys.stdout, sys.stderr), dict(os.environ)
     known = PROCESS._known, PROCESS._encoded
     sys.argv = ["tfgrid-compose", *words]
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin), "utf-8", "strict")
@@ -157,7 +160,10 @@ def call(words: Sequence[str], stdin: bytes = b"", encoding: str = "utf-8") -> D
         code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
         sys.stdout.flush()
     finally:
-        (sys.argv, sys.stdin, sys.stdout, sys.stderr, os.environ["PATH"]) = before
+        sys.argv, sys.stdin, sys.stdout, sys.stderr = before
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
         PROCESS._known, PROCESS._encoded = known
         keys._PASSPHRASES.clear()
     return Done(code, out.getvalue().decode(errors="replace"), err.getvalue().decode(errors="replace"))

@@ -69,6 +69,8 @@ FOUND: dict[str, dict[str, Any]] = {
         "a machine with a name and no node": _row("deployments", "data", '{"machines": [{"name": "", "role": ""}]}', "ps"),
         "a folder that no path leads to": _row("deployments", "data", '{"app_dir": "\\u0000"}', "secrets", "list", "web"),
         "a column of another name": (2, [("rename", "deployments", "updated", "other")], ("ps",)),
+        "a kind of address that there is none of": _row("deployments", "data", with_checksum({
+            "pattern": "single-vm", "prefer": ["-"], "machines": [{"name": "a", "role": "vm", "node": 1, "contract": "1"}]}), "address", "web"),
         "a version that is nothing": _row("releases", "data", '{"version": null}', "history", "web"),
         "an id that is no text": _row("deployments", "id", b"", "inspect", "web"),
         "no id": _row("deployments", "id", None, "state", "check", "--json"),

@@ -166,8 +166,8 @@ def test_what_a_crash_left_is_taken_over_or_cancelled_before_anything_is_made(be
     bench.up()
     assert bench.deployment.data["contracts"] == ([1500] if adopts else [1601])
     assert ("cancel [1500]" in bench.grid.done) is not adopts
-    told = [event.text for event in bench.events if isinstance(event, StepProgress) and "1 contracts" in event.text]
-    assert told == [f"{'taking over' if adopts else 'cancelling'} 1 contracts that an earlier run left"]
+    told = [event.text for event in bench.events if isinstance(event, StepProgress) and "1 contract " in event.text]
+    assert told == [f"{'taking over' if adopts else 'cancelling'} 1 contract that an earlier run left"]
 
 
 # tunnel, reach

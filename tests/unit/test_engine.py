@@ -386,7 +386,7 @@ def test_a_stopped_infrastructure_says_how_much_stands_on_the_grid(bench: Bench)
     bench.fail("terraform", KeyboardInterrupt())
     with pytest.raises(InterruptedError_) as caught:
         bench.up()
-    assert caught.value.why.endswith("2 contracts exist, `tfgrid-compose down` removes them")
+    assert caught.value.why.endswith("2 contracts stand on the grid, `tfgrid-compose down` removes them")
 
 
 def test_a_half_shipped_release_is_removed_again_and_the_live_one_stays(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,7 @@ _FIELDS = {"wireguard": "wireguard_ip", "mycelium": "mycelium_ip", "ipv4": "ipv4
 def addresses_of(deployment: Deployment, machine: dict[str, Any]) -> list[tuple[str, str]]:
     """(kind, address) of a machine, the preferred first."""
     prefer = deployment.data.get("prefer") or list(_FIELDS)
-    return [(kind, machine[_FIELDS[kind]]) for kind in prefer if machine.get(_FIELDS[kind])]
+    return [(kind, machine[_FIELDS[kind]]) for kind in prefer if kind in _FIELDS and machine.get(_FIELDS[kind])]
 
 
 def variable_context(context: Context) -> dict[str, Any]:

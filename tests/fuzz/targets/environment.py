@@ -19,7 +19,6 @@ QUOTED="two\\nlines $HOME ${HOME} \\" \\u0041"
 MULTI="first
 second"
 EMPTY=
-BARE
 SPACED = value
 DOMAIN=example.com # not a comment
 PASSWORD='it'\\''s'
