@@ -51,6 +51,7 @@ FOUND: dict[str, dict[str, Any]] = {
     },
     "ignore": {
         "brackets that Python warns of": (b"[[]", True, []),
+        "stars in a row and a long name": (b"*" * 40 + b"b/a", True, [((b"a" * 250, b"a"), "file")]),
         "many stars and a long name": (b"*a" * 12 + b"b", True, [((b"a" * 250,), "file")]),
     },
     "archive": {

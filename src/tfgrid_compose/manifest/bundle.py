@@ -37,8 +37,9 @@ _ALWAYS_OUT = (
     ".DS_Store",
 )
 MAX_BYTES = 2 * 1024**3
-# A `*` as pathspec translates it, with what follows up to another `*` of the same pattern.
-_EARLIER_STAR = re.compile(r"(?:\[\^/\]\*)+((?:(?!\[\^/\]\*)[^()|])+)(?=[^()|]*\[\^/\]\*)")
+# Some `*` in a row as pathspec translates them; and one with what follows up to another `*` of the same pattern.
+_STARS = re.compile(r"(?:\[\^/\]\*){2,}")
+_EARLIER_STAR = re.compile(r"\[\^/\]\*((?:(?!\[\^/\]\*)[^()|])+)(?=[^()|]*\[\^/\]\*)")
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,8 @@ def _compiled(line: str) -> Iterable[Any]:
         for pattern in found:
             if pattern.regex is not None and line.count("*") > 2:
                 # The first place that fits is as good as any later one, as long as another `*` follows.
-                pattern.regex = re.compile(_EARLIER_STAR.sub(r"(?>[^/]*?\1)", pattern.regex.pattern))
+                single = _STARS.sub("[^/]*", pattern.regex.pattern)
+                pattern.regex = re.compile(_EARLIER_STAR.sub(r"(?>[^/]*?\1)", single))
     return found
 
 
