@@ -457,6 +457,7 @@ KNOWN: list[tuple[Make, str, list[str]]] = [
     (lost, "ssh-refused", ["Failed to connect to the host via ssh: ssh: connect to host 10.5.3.2 port 22: Connection refused"]),
     (task, "ansible-unreachable", [
         'fatal: [vm]: UNREACHABLE! => {"changed": false}', "Task failed: the respondent Context has disconnected",
+        "Task failed: builtins.AttributeError: 'NoneType' object has no attribute 'protocol'",
         "Channel was disconnected while connection attempt was in progress; launch_timeout was 30", "EOF on stream; last 100 lines",
     ]),
     (task, "ansible-task-command", ["non-zero return code", "MODULE FAILURE: No start of json char found"]),

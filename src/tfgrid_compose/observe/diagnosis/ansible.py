@@ -105,6 +105,7 @@ ROWS = (
             "respondent context has disconnected",
             "channel was disconnected while connection attempt was in progress",
             "EOF on stream",
+            "'NoneType' object has no attribute 'protocol'",
         ),
         reason="the machine stopped answering while Ansible worked on it",
         fix="tfgrid-compose up {name}",
