@@ -11,16 +11,25 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfgrid_compose.deploy.networks import choose
 from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest import scaffold
 from tfgrid_compose.manifest.load import App, load_app
 from tfgrid_compose.manifest.model import NETWORK_KINDS, HookOptions, Manifest, Network
 from tfgrid_compose.manifest.schema import json_schema
+from tfgrid_compose.state.settings import Connect
 
 MANIFESTS = sorted((Path(__file__).parent / "manifests").glob("*.yaml"))
 # This one is a pattern that was once written as an app; nothing ever deployed it, and it has keys of its own.
 APPS = [path for path in MANIFESTS if path.stem != "pattern-tfgrid-ai-stack"]
 SCHEMA = json_schema()
+
+
+def preferred(network: Network) -> tuple[str, ...]:
+    """The order of addresses when only the manifest says something."""
+    return choose(network, Connect()).prefer
+
+
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
@@ -92,7 +101,7 @@ def test_the_k3s_example_names_its_nodes(app_folder: Path) -> None:
     assert app.resources.worker is not None
     assert app.resources.worker.memory is not None
     assert app.resources.worker.memory.min == app.resources.worker.memory.recommended == 4096
-    assert app.network.preferred() == ("wireguard", "mycelium")
+    assert preferred(app.network) == ("wireguard", "mycelium")
 
 
 def test_a_pattern_written_as_an_app_lists_every_script_that_is_missing(app_folder: Path) -> None:
@@ -147,7 +156,7 @@ def test_ports_are_the_same_in_every_shape(written: Any, port: tuple[int, str, s
 @pytest.mark.parametrize("written", ["mycelium,wireguard", "mycelium, wireguard ,", ["mycelium", "wireguard"]])
 def test_networks_are_a_list_or_words_with_commas(written: Any) -> None:
     network = manifest({"network": {"provision": written, "prefer": written}}).network
-    assert (network.provision, network.preferred()) == (["mycelium", "wireguard"], ("mycelium", "wireguard"))
+    assert (network.provision, preferred(network)) == (["mycelium", "wireguard"], ("mycelium", "wireguard"))
 
 
 @pytest.mark.parametrize("written", [True, "true", "True", "yes", "on", "1", 1])
@@ -176,15 +185,15 @@ def test_every_no_rents_none(written: Any) -> None:
 def test_legacy_network_fields_become_provision_and_prefer(network: dict[str, Any], made: tuple[str, ...], first: str) -> None:
     found = Network.model_validate(network)
     assert found.provisioned() == made
-    assert found.preferred()[0] == first
+    assert preferred(found)[0] == first
 
 
 @given(st.lists(st.sampled_from(NETWORK_KINDS), min_size=1), st.lists(st.sampled_from(NETWORK_KINDS)), st.booleans())
 def test_the_order_of_addresses_is_always_all_networks_once(provision: list[str], prefer: list[str], public: bool) -> None:
     found = Network.model_validate({"provision": provision, "prefer": prefer, "public_ipv4": public})
-    assert sorted(found.preferred()) == sorted(set(provision) | ({"ipv4"} if public else set()))
+    assert sorted(preferred(found)) == sorted(set(provision) | ({"ipv4"} if public else set()))
     wanted = [kind for kind in dict.fromkeys(prefer) if kind in found.provisioned()]
-    assert list(found.preferred())[: len(wanted)] == wanted
+    assert list(preferred(found))[: len(wanted)] == wanted
 
 
 def test_the_gateway_and_k3s_shapes_of_the_bash_tool_are_accepted(app_folder: Path) -> None:

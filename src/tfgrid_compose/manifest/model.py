@@ -8,6 +8,7 @@ Field descriptions are the manifest reference of the docs.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -22,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from tfgrid_compose.manifest.sizes import disk_gib, memory_mib
+from tfgrid_compose.manifest.sizes import disk_gib, memory_mib, usd
 
 NetworkKind = Literal["mycelium", "wireguard", "ipv4", "ipv6"]
 NETWORK_KINDS: tuple[str, ...] = get_args(NetworkKind)
@@ -209,20 +210,18 @@ class Network(Model):
     inter_node: str | None = Field(None, description="Legacy; has no effect.")
     mode: Literal["wireguard-only", "mycelium-only", "both"] | None = Field(None, description="Legacy; use `provision`.")
 
-    def provisioned(self) -> tuple[str, ...]:
-        """The networks to make. Without a word of the author: WireGuard and mycelium, nothing paid."""
+    def provisioned(self, default: Sequence[str] = ("wireguard", "mycelium")) -> tuple[str, ...]:
+        """The networks to make; without a word of the author `default`, of which nothing is paid unless somebody said so."""
         legacy = {"wireguard-only": ["wireguard"], "mycelium-only": ["mycelium"], "both": ["wireguard", "mycelium"]}
-        chosen = list(self.provision or legacy.get(self.mode or "", []) or ["wireguard", "mycelium"])
+        chosen = list(self.provision or legacy.get(self.mode or "", []) or default)
         if (self.public_ipv4 or self.main == "public") and "ipv4" not in chosen:
             chosen.append("ipv4")
         return tuple(dict.fromkeys(chosen))
 
-    def preferred(self) -> tuple[str, ...]:
-        """All networks made, the author's favourites first."""
-        made = self.provisioned()
+    def wishes(self) -> tuple[str, ...]:
+        """The networks that the author prefers, the best first."""
         main = {"public": "ipv4"}.get(self.main or "", self.main)
-        wanted = [*(self.prefer or []), *([main] if main else [])]
-        return tuple(dict.fromkeys([kind for kind in (*wanted, "wireguard", "mycelium", "ipv4", "ipv6") if kind in made]))
+        return (*(self.prefer or []), *([main] if main else []))
 
 
 class Hooks(Model):
@@ -308,6 +307,58 @@ class Nodes(Model):
     ingress: NodeChoice = Field(None, description="Nodes or number of ingress machines.")
 
 
+class Placement(Model):
+    """Which nodes are good enough; what the user or the preferences say comes on top."""
+
+    farms: Words = Field(default_factory=list, description="Farms to choose from, by name or id; all by default.")
+    countries: Words = Field(default_factory=list, description="Countries to choose from; all by default.")
+    certified: Truthy = Field(False, description="Only nodes with certified hardware.")
+    dedicated: Truthy = Field(False, description="Only nodes that the account rents as a whole.")
+    spread: Literal["nodes", "farms", "countries", "none"] = Field(
+        "nodes",
+        description="What machines of one role don't share: `nodes`, `farms`, `countries`; `none` lets them stand together.",
+    )
+    min_uptime_days: float | None = Field(None, ge=0, description="Days that a node has been up without a break.")
+    max_cpu_usage: float | None = Field(None, ge=0, le=100, description="Share of a node's cores that may be in use, in percent.")
+    max_disk_usage: float | None = Field(None, ge=0, le=100, description="Share of a node's SSD that may be in use, in percent.")
+
+
+def _budget(value: Any) -> Any:
+    return value.get("monthly") if isinstance(value, dict) and set(value) == {"monthly"} else value
+
+
+Money = Annotated[
+    float, BeforeValidator(usd), BeforeValidator(_budget), Field(gt=0), WithJsonSchema({"type": ["number", "string"]})
+]
+
+
+# Labels of letters, digits, `-` and `_`, at least two of them, the last one no number.
+_LABEL = r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
+_DOMAIN = re.compile(rf"({_LABEL}\.)+[a-zA-Z][a-zA-Z0-9-]{{0,61}}[a-zA-Z0-9]\.?")
+
+
+def _domain_name(value: str) -> str:
+    if len(value) > 253 or not _DOMAIN.fullmatch(value):
+        raise ValueError("it is no fully qualified name; write one such as blog.example.com")
+    return value
+
+
+class Domain(Model):
+    """A domain name that leads to the app."""
+
+    name: Annotated[str, AfterValidator(_domain_name)] = Field(description="Fully qualified name, such as `blog.example.com`.")
+    provider: Literal["manual", "cloudflare", "namecom", "namecheap"] | None = Field(
+        None, description="Who serves the zone; `manual` only shows the record. DNS_PROVIDER in the environment by default."
+    )
+    zone: str | None = Field(None, description="The zone, when it is not the registrable domain of the name.")
+    ttl: int = Field(300, ge=60, le=86400, description="Seconds that others may keep the answer.")
+    www: Truthy = Field(False, description="The same for `www.` in front of the name.")
+
+
+def _domain(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class Status(Model):
     """How the app's state is read on the machine."""
 
@@ -343,7 +394,15 @@ class Manifest(Model):
     resources: Resources = Field(default_factory=Resources, description="Sizes and ports.")
     disks: list[DataDisk] = Field(default_factory=list, description="Disks for data.")
     nodes: Nodes = Field(default_factory=Nodes, description="Nodes chosen by hand.")
+    placement: Placement = Field(default_factory=Placement, description="Which nodes are good enough.")
     network: Network = Field(default_factory=Network, description="Networks to make and to prefer.")
+    domain: Annotated[Domain | None, BeforeValidator(_domain)] = Field(
+        None, description="Domain name that leads to the app; `up` makes the record, `down` deletes it."
+    )
+    budget: Money | None = Field(
+        None,
+        description="The most that the deployment may cost in a month, in USD: `10` or `10 USD`; `up` refuses what is dearer.",
+    )
     hooks: Hooks = Field(default_factory=Hooks, description="Scripts that make the app.")
     hook_config: dict[Literal["setup", "configure", "healthcheck"], HookOptions] = Field(
         default_factory=dict, description="Deadline and tolerance for each hook."

@@ -55,5 +55,6 @@ def _allow_shapes(schema: dict[str, Any]) -> None:
     ports["items"] = {"anyOf": [{"$ref": "#/$defs/Port"}, {"type": ["integer", "string"]}, short_port]}
     environment = schema["properties"]["environment"]
     environment["anyOf"] = [{"type": environment.pop("type"), "items": environment.pop("items")}, {"type": "object"}]
+    schema["properties"]["domain"]["anyOf"].insert(0, {"type": "string"})
     # Everything but keys with values is ignored there.
     schema["properties"]["logging"]["anyOf"] = [{"$ref": "#/$defs/Logging"}, {"not": {"type": "object"}}]

@@ -1,4 +1,4 @@
-"""Sizes as people write them, and the named sizes of the bash tool."""
+"""Sizes and sums of money as people write them, and the named sizes of the bash tool."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 
 _PATTERN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE | re.ASCII)
 _MIB = {"": None, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
+_MONEY = re.compile(r"^\s*(?:USD|\$)?\s*(\d{1,9}(?:\.\d{1,6})?)\s*(?:USD|\$)?\s*$", re.IGNORECASE | re.ASCII)
 NAMED_SIZES = {"dev": 0, "small": 1, "medium": 2, "large": 4, "xlarge": 8}
 
 
@@ -38,3 +39,13 @@ def _parse(value: int | float | str, unit: int, example: str) -> int:
     if math.isinf(mib):
         raise ValueError(f"{shown} is too large; write {example}")
     return round(mib)
+
+
+def usd(value: int | float | str) -> float:
+    """A sum in USD from `10`, `"10USD"`, `"10.50 USD"` or `"$10"`. Raises `ValueError`."""
+    text = str(value)
+    match = None if isinstance(value, bool) else _MONEY.match(text)
+    if not match:
+        shown = repr(value) if len(text) <= 60 else f"{text[:59]}…"
+        raise ValueError(f"{shown} is not a sum of money; write 10 or 10USD")
+    return float(match[1])

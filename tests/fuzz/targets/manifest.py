@@ -15,10 +15,13 @@ from tests.fuzz import mutate
 from tests.fuzz.target import Target
 from tfgrid_compose.deploy import resolve
 from tfgrid_compose.deploy.options import UpOptions
+from tfgrid_compose.deploy.placement import wished_node
+from tfgrid_compose.deploy.wishes import Asked
 from tfgrid_compose.manifest import envfile
 from tfgrid_compose.manifest.load import App, load_app
 from tfgrid_compose.manifest.model import HOOKS, Manifest
 from tfgrid_compose.patterns import load as patterns
+from tfgrid_compose.state.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 SEEDS = (*sorted((ROOT / "tests/unit/manifests").glob("*.yaml")), *sorted((ROOT / "examples").glob("*/tfgrid-compose.yaml")))
@@ -116,12 +119,13 @@ def use(app: App) -> None:
     """What `up` and `plan` ask of an app before anything is made."""
     manifest = app.manifest
     [str(problem) for problem in app.problems]
-    manifest.network.preferred()
+    manifest.network.wishes()
     [manifest.hook_options(hook) for hook in HOOKS]
     json.dumps([port.model_dump() for port in manifest.resources.ports])
     environment, _ = envfile.resolve(app, file=None, overrides={}, process={}, remembered={})
     json.dumps(environment.given)
-    [resolve._manifest_node(app, role) for role in ("vm", "gateway", "ingress")]
+    [wished_node(app, role, index) for role in ("vm", "gateway", "ingress", "worker") for index in (0, 1)]
+    Asked.by({}, manifest.placement, Settings(), "main").wish(resolve.RoleSizes(1, 512, 4), 0, manifest.network.provisioned())
     pattern = patterns.load("single-vm")
     resolve.split_variables(app, pattern, {})
     overrides = resolve.overrides_of(UpOptions(app.folder, size="xlarge"), {})
