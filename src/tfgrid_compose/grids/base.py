@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from tfgrid_compose.grids.client import Client
+    from tfgrid_compose.grids.pricing import Rates
 
 GIB = 1024**3
 Progress = Callable[[str], None]
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What a grid's directory said: `at` is when, in unix seconds; `stale` says that it could not be asked again."""
+
+    value: T
+    at: float
+    stale: bool = False
+    # How many there are on the grid, where `value` is one page of a list; None when nobody counted.
+    count: int | None = None
+
+
 @dataclass(frozen=True)
 class Capacity:
-    """Cores, and bytes of memory and SSD."""
+    """Cores, and bytes of memory, SSD and hard disk."""
 
     cru: int
     mru: int
     sru: int
+    hru: int = 0
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node that machines can be placed on."""
+    """A node that machines can be placed on.
+
+    `free` is what a new contract can have, after the grid's reserve. `ipv4` and `ipv6` are the node's own public
+    addresses in CIDR form, empty when it has none; `free_ips` counts the farm's public IPv4 that nobody rents.
+    `uptime` is in seconds, `usd_per_month` the price of the whole node, `rented_by` a twin or 0.
+    """
 
     id: int
     farm_id: int
@@ -35,13 +59,62 @@ class Node:
     free: Capacity
     ipv4: str
     free_ips: int
+    used: Capacity = Capacity(0, 0, 0)
+    twin: int = 0
+    ipv6: str = ""
+    domain: str = ""
+    uptime: int = 0
+    healthy: bool = True
+    dedicated_farm: bool = False
+    rentable: bool = False
+    rented_by: int = 0
+    features: frozenset[str] = frozenset()
+    gpus: int = 0
+    usd_per_month: float = 0.0
+    extra_fee: float = 0.0
+    updated: float = 0.0
+
+
+@dataclass(frozen=True)
+class Farm:
+    """A farm: `free_ips` of its `total_ips` public IPv4 are free (private ones that farmers registered are not counted)."""
+
+    id: int
+    name: str
+    twin: int
+    certification: str
+    dedicated: bool
+    free_ips: int
+    total_ips: int
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The grid's record of an account."""
+
+    id: int
+    account: str
+    relay: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who pays on a network; `twin` and `tft` (the free balance) are None when nobody could be asked."""
+
+    network: str
+    address: str
+    key_type: str = "sr25519"
+    twin: int | None = None
+    tft: float | None = None
 
 
 @dataclass(frozen=True)
 class ContractInfo:
     """A contract as a grid lists it.
 
-    `name` is the workload's, `usd_per_hour` its price, `app` the app's name, empty when unknown.
+    `kind` is `vm`, `network` or another type of workload for node contracts, else `name` or `rent`. `name` is the
+    workload's, `usd_per_hour` its price (None where it is not known), `app` the app's name, `deployment` our id in the
+    workload's name; both are empty when unknown. `created` is in unix seconds, 0 when unknown.
     """
 
     id: int
@@ -49,8 +122,13 @@ class ContractInfo:
     kind: str
     name: str
     state: str
-    usd_per_hour: float
+    usd_per_hour: float | None
     app: str = ""
+    deployment: str = ""
+    created: float = 0.0
+    twin: int = 0
+    public_ips: int = 0
+    farm: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,14 +144,18 @@ class Grid(Protocol):
     """One network of the grid.
 
     `adopts`: a create takes over what a crash left under the same name, and cancels what stands on
-    another node. Where it is False, the caller cancels strays before it applies.
+    another node. Where it is False, the caller cancels strays before it applies. `play_money`: nothing is really paid.
+    `attaches_provider`: Terraform's provider comes with the grid; elsewhere Terraform fetches it from a registry.
     """
 
     name: str
     needs_root: bool
-    lists_nodes: bool
     adopts: bool
     can_snapshot: bool
+    # Whether its public addresses are the internet's, so that a domain can lead to them.
+    global_addresses: bool
+    play_money: bool
+    attaches_provider: bool
 
     def prepare(self, progress: Progress) -> None:
         """Make the grid usable; `progress` gets a line for what takes long."""
@@ -81,8 +163,26 @@ class Grid(Protocol):
     def nodes(self) -> list[Node]:
         """All nodes with what is free on them."""
 
+    def these_nodes(self, ids: Collection[int]) -> list[Node]:
+        """Single nodes, whatever their status, without asking for all. Raises `NotFoundError` and `GridError`."""
+
     def terraform(self, progress: Progress, *, only_look: bool = False) -> AbstractContextManager[dict[str, str]]:
         """Environment with which Terraform works on this grid; with `only_look` nothing is started for it."""
+
+    def client(self) -> Client:
+        """The client of this network's REST API."""
+
+    def account(self) -> Account:
+        """Who pays here. Raises `GridError` when nobody is signed in."""
+
+    def payer(self) -> str:
+        """The address of who pays here, empty where nothing is really paid; asks nobody. Raises `GridError`, as `account`."""
+
+    def rates(self) -> Rates:
+        """What things cost here now: the price of a TFT, the policy, the account's discount."""
+
+    def all_contracts(self) -> list[ContractInfo]:
+        """Every live contract of the account, ours or not. Raises `GridError` rather than to answer with half of them."""
 
     def contracts(self, deployment: str) -> list[ContractInfo]:
         """Live contracts whose workload names carry the deployment's id."""

@@ -1,0 +1,1 @@
+"""Fakes for what can't be had on a development machine, each built to a documented contract."""
