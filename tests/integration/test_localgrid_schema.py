@@ -23,8 +23,17 @@ FLAGS = ("required", "optional", "computed", "sensitive")
 DOCUMENTS = resources.files("tfgrid_compose.grids") / "provider_schema"
 
 
+CONTRACTS = Path(__file__).parents[1] / "contracts"
+
+
 def documented() -> dict[str, Any]:
-    """The real provider's schema, as `terraform providers schema -json` printed it."""
+    """The real provider's schema as the contract has it, without descriptions."""
+    found: dict[str, Any] = json.loads((CONTRACTS / "grid-schema.json").read_text())["provider_schemas"][schema.PROVIDER]
+    return found
+
+
+def packaged() -> dict[str, Any]:
+    """The copy that the local grid serves from."""
     found: dict[str, Any] = json.loads((DOCUMENTS / "grid-1.11.3.json").read_text())["provider_schemas"][schema.PROVIDER]
     return found
 
@@ -33,7 +42,7 @@ def shape(block: dict[str, Any], path: str = "") -> dict[str, Any]:
     """{dotted path: everything that decides which configurations are valid} of a block."""
     found: dict[str, Any] = {}
     for name, raw in block.get("attributes", {}).items():
-        found[path + name] = (raw["type"], {flag: raw.get(flag, False) for flag in FLAGS}, raw.get("description", ""))
+        found[path + name] = (raw["type"], {flag: raw.get(flag, False) for flag in FLAGS})
     for name, raw in block.get("block_types", {}).items():
         found[f"{path}{name} {{}}"] = (raw["nesting_mode"], raw.get("min_items", 0), raw.get("max_items", 0))
         found |= shape(raw["block"], f"{path}{name}.")
@@ -62,6 +71,23 @@ def test_terraform_sees_the_real_providers_resources(fetched: dict[str, Any], na
 
 def test_terraform_sees_the_real_providers_own_settings(fetched: dict[str, Any]) -> None:
     assert shape(fetched["provider"]["block"]) == shape(documented()["provider"]["block"])
+
+
+def test_what_is_packaged_is_the_contract() -> None:
+    ours, real = packaged(), documented()
+    for kind in ("resource_schemas", "data_source_schemas"):
+        assert {name: shape(item["block"]) for name, item in ours[kind].items()} == {
+            name: shape(item["block"]) for name, item in real[kind].items()
+        }
+    assert shape(ours["provider"]["block"]) == shape(real["provider"]["block"])
+    assert json.loads((DOCUMENTS / "grid-1.11.3-extras.json").read_text()) == json.loads(
+        (CONTRACTS / "grid-schema-extras.json").read_text()
+    )
+
+
+def test_descriptions_reach_terraform(fetched: dict[str, Any]) -> None:
+    ours = fetched["resource_schemas"]["grid_deployment"]["block"]["attributes"]["node"]["description"]
+    assert ours == packaged()["resource_schemas"]["grid_deployment"]["block"]["attributes"]["node"]["description"] != ""
 
 
 def test_only_resources_that_work_are_offered(fetched: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from tests.integration.fake_engine import FakeKernel
 from tfgrid_compose.grids.addresses import machine_mycelium, mycelium_network
 from tfgrid_compose.localgrid import deployments, networks
 from tfgrid_compose.localgrid.catalog import GIB
+from tfgrid_compose.localgrid.directory import LocalSource
 from tfgrid_compose.localgrid.engine import Engine
 from tfgrid_compose.localgrid.plugin import _info, _node
 from tfgrid_compose.localgrid.provider.values import UNKNOWN
@@ -489,7 +490,8 @@ def test_a_public_address_that_is_given_up_is_free_again(workspace: Workspace, e
     assert workspace.apply()[VM]["vms"][0]["computedip"] == ""
     (contract,) = [item for item in engine.ledger.contracts() if item.data["type"] == "vm"]
     assert contract.public_ips == 0
-    assert _node(engine, 1).free_ips == 16
+    (node,) = [row for row in LocalSource(engine.instance).nodes() if row.id == 1]
+    assert _node(node).free_ips == 16
 
 
 def test_a_machine_that_grows_too_large_is_refused_and_stays_as_it_is(workspace: Workspace, kernel: FakeKernel) -> None:

@@ -79,10 +79,12 @@ def test_an_update_replaces_what_a_contract_holds(ledger: Ledger) -> None:
 
 
 def test_a_contract_costs_what_its_resources_cost(ledger: Ledger) -> None:
-    id = contract(ledger, cru=2, mru=4 * GIB, sru=50 * GIB)
-    (found,) = ledger.contracts(id=id)
-    # One compute unit (4 GiB or 2 cores) and a quarter of a storage unit.
-    assert found.usd_per_hour == pytest.approx(0.01 + 0.25 * 0.005)
+    size = {"cru": 2, "mru": 4 * GIB, "sru": 50 * GIB}
+    ids = [contract(ledger, node=2, **size), contract(ledger, node=1, **size)]
+    plain, certified = (ledger.contracts(id=id)[0] for id in ids)
+    # One compute unit (4 GiB or 2 cores) and a quarter of a storage unit; a quarter more on certified hardware.
+    assert plain.usd_per_hour == pytest.approx(0.01 + 0.25 * 0.005)
+    assert certified.usd_per_hour == pytest.approx(1.25 * plain.usd_per_hour)
 
 
 def test_an_account_is_made_once(ledger: Ledger) -> None:

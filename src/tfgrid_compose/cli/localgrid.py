@@ -109,6 +109,20 @@ def _stop(*, reset: bool) -> None:
         )  # fmt: skip
 
 
+@localgrid.command(epilog="Example:  tfgrid-compose localgrid serve --port 8700")
+@click.option("--port", type=click.IntRange(0, 65535), default=8700, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others than loopback let others in.")
+def serve(port: int, host: str) -> None:
+    """Serve the grid's REST API, as gridproxy does it, for browsers and other programs. Ctrl-C ends it.
+
+    It only reads: nodes, farms, contracts, bills, twins, public IPs. Exit code 4: the port is taken.
+    """
+    ensure_root("serving the local grid")
+    from tfgrid_compose.localgrid.rest.server import run
+
+    run(host, port, _say)
+
+
 @localgrid.command("terraform-rc", epilog="Example:  export TF_CLI_CONFIG_FILE=$(tfgrid-compose localgrid terraform-rc --path)")
 @click.option("--path", "only_path", is_flag=True, help="Print the path of the configuration instead of the text.")
 def terraform_rc(only_path: bool) -> None:

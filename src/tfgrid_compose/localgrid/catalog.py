@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GIB = 1024**3
+_FIRST_FARM_TWIN = 10_000
+_FIRST_NODE_TWIN = 20_000
+# What machines of the local grid can have, in the grid's words.
+FEATURES = ("zmount", "ipv4", "ip", "network", "zmachine", "wireguard", "yggdrasil", "mycelium")
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,11 @@ class FarmSeed:
     id: int
     name: str
     free_ips: int
+
+    @property
+    def twin(self) -> int:
+        """Twin of the farmer."""
+        return _FIRST_FARM_TWIN + self.id
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,16 @@ class NodeSeed:
     sru: int
     public: bool
     certified: bool = False
+    # The continent, which the grid's directory calls a region.
+    region: str = ""
+    # The domain of a gateway. No node is one as long as the local grid has no `grid_name_proxy`.
+    domain: str = ""
+    features: tuple[str, ...] = FEATURES
+
+    @property
+    def twin(self) -> int:
+        """Twin of the node; the first numbers are for accounts."""
+        return _FIRST_NODE_TWIN + self.id
 
 
 FARMS = (
@@ -42,12 +61,12 @@ FARMS = (
 )
 
 NODES = (
-    NodeSeed(1, 1, "Belgium", "Ghent", 16, 64 * GIB, 1024 * GIB, True, True),
-    NodeSeed(2, 1, "Belgium", "Antwerp", 8, 32 * GIB, 512 * GIB, False),
-    NodeSeed(3, 2, "Egypt", "Cairo", 16, 64 * GIB, 2048 * GIB, True),
-    NodeSeed(4, 2, "Egypt", "Alexandria", 32, 128 * GIB, 2048 * GIB, False, True),
-    NodeSeed(5, 3, "Brazil", "Manaus", 8, 16 * GIB, 256 * GIB, True),
-    NodeSeed(6, 3, "Brazil", "Recife", 4, 8 * GIB, 128 * GIB, False),
+    NodeSeed(1, 1, "Belgium", "Ghent", 16, 64 * GIB, 1024 * GIB, True, True, "Europe"),
+    NodeSeed(2, 1, "Belgium", "Antwerp", 8, 32 * GIB, 512 * GIB, False, region="Europe"),
+    NodeSeed(3, 2, "Egypt", "Cairo", 16, 64 * GIB, 2048 * GIB, True, region="Africa"),
+    NodeSeed(4, 2, "Egypt", "Alexandria", 32, 128 * GIB, 2048 * GIB, False, True, "Africa"),
+    NodeSeed(5, 3, "Brazil", "Manaus", 8, 16 * GIB, 256 * GIB, True, region="South America"),
+    NodeSeed(6, 3, "Brazil", "Recife", 4, 8 * GIB, 128 * GIB, False, region="South America"),
 )
 
 

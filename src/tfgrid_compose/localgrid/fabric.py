@@ -85,6 +85,8 @@ def _bridges(instance: Instance) -> None:
         if node.public:
             address = f"{instance.public4_host(node_public_host(node.id))}/32"
             kernel.ip_ensure("addr", "add", address, "dev", "pub", ns=ns)
+            address = f"{instance.public6}::{node_public_host(node.id):x}/128"
+            kernel.ip("-6", "addr", "add", address, "dev", "pub", "nodad", ns=ns, check=False)
     kernel.ip_ensure("addr", "add", f"{ROUTERS_GATEWAY}/16", "dev", "nrs", ns=ns)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.pricing import hourly_usd
+from tfgrid_compose.grids.pricing import CERTIFIED, hourly_usd
 from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES
 
 FIRST_CONTRACT = 1001
@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS contracts (
     public_ips INTEGER NOT NULL, cru INTEGER NOT NULL, mru INTEGER NOT NULL, sru INTEGER NOT NULL,
     spec TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS live_contracts ON contracts (state, node);
+CREATE TABLE IF NOT EXISTS past_sizes (contract INTEGER NOT NULL, until INTEGER NOT NULL, cru INTEGER NOT NULL,
+    mru INTEGER NOT NULL, sru INTEGER NOT NULL, public_ips INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS networks (id TEXT PRIMARY KEY, number INTEGER UNIQUE NOT NULL, twin INTEGER NOT NULL,
     name TEXT NOT NULL, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS addresses (host INTEGER PRIMARY KEY, farm INTEGER NOT NULL, contract INTEGER, vm TEXT);
@@ -69,12 +71,34 @@ class Contract:
     public_ips: int
     resources: Resources
     spec: dict[str, Any]
+    closed: int | None = None
 
     @property
     def usd_per_hour(self) -> float:
         """The hourly price of this contract."""
-        used = self.resources
-        return hourly_usd(used.cru, used.mru / GIB, used.sru / GIB, self.public_ips)
+        return _usd_per_hour(self.node, self.resources, self.public_ips)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """An account; `account` is a digest of its mnemonic, `balance` the TFT that it began with."""
+
+    id: int
+    account: str
+    balance: float
+
+
+@dataclass(frozen=True)
+class PastSize:
+    """What a contract cost before it was changed in place, at `until` (unix seconds)."""
+
+    until: int
+    usd_per_hour: float
+
+
+def _usd_per_hour(node: int | None, used: Resources, public_ips: int) -> float:
+    certified = any(seed.id == node and seed.certified for seed in NODES)
+    return hourly_usd(used.cru, used.mru / GIB, used.sru / GIB, public_ips) * (CERTIFIED if certified else 1)
 
 
 class Ledger:
@@ -172,6 +196,12 @@ class Ledger:
             return self.twin(account)
         return int(rows[0]["id"])
 
+    def twins(self) -> list[Twin]:
+        """Every account that was ever seen, oldest first."""
+        rows = self._rows("SELECT * FROM twins ORDER BY id")
+        with self._explained(), _readable("an account"):
+            return [Twin(int(row["id"]), str(row["account"]), float(row["balance"])) for row in rows]
+
     # Contracts
 
     def contracts(
@@ -209,12 +239,30 @@ class Ledger:
             return _insert(db, twin, node, data, digest, resources, public_ips, spec, kind)
 
     def update_contract(self, id: int, digest: str, resources: Resources, public_ips: int, spec: dict[str, Any]) -> None:
-        """Record the new content of a contract that is updated in place."""
+        """Record the new content of a contract that is updated in place; what it cost until now is kept for its bill."""
         with self.write() as db:
+            db.execute(
+                "INSERT INTO past_sizes SELECT id, ?, cru, mru, sru, public_ips FROM contracts"
+                " WHERE id = ? AND (cru, mru, sru, public_ips) != (?, ?, ?, ?)",
+                (int(time.time()), id, resources.cru, resources.mru, resources.sru, public_ips),
+            )
             db.execute(
                 "UPDATE contracts SET hash = ?, cru = ?, mru = ?, sru = ?, public_ips = ?, spec = ? WHERE id = ?",
                 (digest, resources.cru, resources.mru, resources.sru, public_ips, json.dumps(spec), id),
             )
+
+    def past_sizes(self) -> dict[int, list[PastSize]]:
+        """What contracts cost before they were changed, by contract, oldest first."""
+        found: dict[int, list[PastSize]] = {}
+        rows = self._rows(
+            "SELECT past_sizes.*, contracts.node FROM past_sizes JOIN contracts ON contracts.id = past_sizes.contract"
+            " ORDER BY contract, until, past_sizes.rowid"
+        )
+        with self._explained(), _readable("a past size of a contract"):
+            for row in rows:
+                price = _usd_per_hour(row["node"], Resources(row["cru"], row["mru"], row["sru"]), row["public_ips"])
+                found.setdefault(row["contract"], []).append(PastSize(int(row["until"]), price))
+        return found
 
     def set_metadata(self, id: int, data: dict[str, Any]) -> None:
         """Record the new public metadata of a contract."""
@@ -264,7 +312,8 @@ class Ledger:
     def addresses(self, farm: int) -> list[tuple[int, int]]:
         """(last octet, contract or 0) of every public IPv4 of a farm."""
         rows = self._rows("SELECT host, contract FROM addresses WHERE farm = ? ORDER BY host", (farm,))
-        return [(int(row["host"]), int(row["contract"] or 0)) for row in rows]
+        with self._explained(), _readable("a public address"):
+            return [(int(row["host"]), int(row["contract"] or 0)) for row in rows]
 
     # Networks
 
@@ -367,13 +416,22 @@ def _agree(db: sqlite3.Connection, record: dict[str, Any], data: dict[str, Any])
 
 
 def _contract(row: sqlite3.Row) -> Contract:
-    try:
+    with _readable("a contract"):
         return Contract(
-            row["id"], row["twin"], row["kind"], row["node"], row["state"], row["created"], json.loads(row["data"]),
-            row["hash"], row["public_ips"], Resources(row["cru"], row["mru"], row["sru"]), json.loads(row["spec"]),
+            row["id"], row["twin"], row["kind"], row["node"], row["state"], int(row["created"]), json.loads(row["data"]),
+            row["hash"], int(row["public_ips"]), Resources(int(row["cru"]), int(row["mru"]), int(row["sru"])),
+            json.loads(row["spec"]),
+            None if row["closed"] is None else int(row["closed"]),
         )  # fmt: skip
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """A value of another type than it was written with is damage."""
+    try:
+        yield
     except (IndexError, TypeError, ValueError) as error:
-        raise sqlite3.DatabaseError(f"a contract can't be read: {error}") from error
+        raise sqlite3.DatabaseError(f"{what} can't be read: {error}") from error
 
 
 def node_total(node_id: int) -> Resources:

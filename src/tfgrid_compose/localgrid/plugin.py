@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from tfgrid_compose.grids.base import Capacity, ContractInfo, Marked, Node, Progress
+from tfgrid_compose.grids.base import Account, Capacity, ContractInfo, Marked, Node, Progress
 from tfgrid_compose.grids.marks import app_of, deployment_of
-from tfgrid_compose.localgrid import deployments, networks, snapshots
-from tfgrid_compose.localgrid.catalog import FARMS, NODES, node_public_host
-from tfgrid_compose.localgrid.engine import Engine
-from tfgrid_compose.localgrid.ledger import Contract
+from tfgrid_compose.grids.pricing import Rates
+from tfgrid_compose.localgrid import accounts, billing, deployments, networks, snapshots
+from tfgrid_compose.localgrid.accounts import PLAY_MNEMONIC
+from tfgrid_compose.localgrid.directory import LocalSource, farm_of
+from tfgrid_compose.localgrid.engine import Engine, require_root
+from tfgrid_compose.localgrid.instance import current
+from tfgrid_compose.localgrid.ledger import Contract, Ledger, Twin
 from tfgrid_compose.localgrid.machine import Machine
+from tfgrid_compose.localgrid.rest.rows import NodeRow
 
-# Play money needs no secret; a fixed phrase gives every run the same account.
-PLAY_MNEMONIC = "local grid account of this computer"
+if TYPE_CHECKING:
+    from tfgrid_compose.grids.client import Client
 
 
 class LocalGrid:
     """Network `local`."""
 
     needs_root = True
-    lists_nodes = True
     adopts = True
     can_snapshot = True
+    global_addresses = False
+    play_money = True
+    attaches_provider = True
 
     def __init__(self, network: str = "local") -> None:
         self.name = network
@@ -34,9 +42,49 @@ class LocalGrid:
             engine.ensure()
 
     def nodes(self) -> list[Node]:
-        """The catalog's nodes with what is free on each."""
+        """The catalog's nodes with what is free on each.
+
+        The very rows that `client` serves, without its HTTP: importing that would make every `up` slower.
+        """
+        require_root()
+        return [_node(row) for row in LocalSource(current()).nodes()]
+
+    def these_nodes(self, ids: Collection[int]) -> list[Node]:
+        """Some of the catalog's nodes."""
+        return [node for node in self.nodes() if node.id in ids]
+
+    def client(self) -> Client:
+        """The client of the local grid's REST API, which runs in this process. Raises `EnvironmentError_` without root."""
+        import httpx
+
+        from tfgrid_compose.grids.client import Client
+        from tfgrid_compose.grids.networks import Network
+        from tfgrid_compose.localgrid.rest.app import create_app
+
+        require_root()
+        # What a source raises says more than a status code could, so it comes through to the caller.
+        return Client(Network(self.name), transport=httpx.ASGITransport(app=create_app(LocalSource(current()))))
+
+    def account(self) -> Account:
+        """The play account, with what its contracts have left of its money."""
         with Engine() as engine:
-            return [_node(engine, seed.id) for seed in NODES]
+            twin = _play_twin(engine.ledger)
+            left = billing.balance(engine.ledger, twin, time.time())
+        return Account(self.name, accounts.address(twin.account), twin=twin.id, tft=left)
+
+    def payer(self) -> str:
+        """Nobody: it is play money."""
+        return ""
+
+    def rates(self) -> Rates:
+        """The play price of a TFT; nobody has a discount."""
+        return Rates(billing.USD_PER_TFT)
+
+    def all_contracts(self) -> list[ContractInfo]:
+        """Every contract of the play account that lives, those that are only half cancelled too."""
+        with Engine() as engine:
+            twin = _play_twin(engine.ledger).id
+            return [_info(found) for found in engine.ledger.contracts(ending=True) if found.twin == twin]
 
     @contextmanager
     def terraform(self, progress: Progress, *, only_look: bool = False) -> Iterator[dict[str, str]]:
@@ -120,19 +168,32 @@ def _machines(engine: Engine, contracts: Sequence[int]) -> list[Machine]:
     return [Machine(engine.instance, spec) for contract in found for spec in engine.machine_specs(contract)]
 
 
-def _node(engine: Engine, id: int) -> Node:
-    seed = next(seed for seed in NODES if seed.id == id)
-    farm = next(farm for farm in FARMS if farm.id == seed.farm)
-    free = engine.free(id)
-    spare = sum(1 for _, contract in engine.ledger.addresses(farm.id) if not contract)
-    ipv4 = f"{engine.instance.public4_host(node_public_host(id))}/25" if seed.public else ""
+def _play_twin(ledger: Ledger) -> Twin:
+    """The account that deployments are made with, made on first sight."""
+    id = ledger.twin(accounts.digest(PLAY_MNEMONIC))
+    return next(twin for twin in ledger.twins() if twin.id == id)
+
+
+def _node(row: NodeRow) -> Node:
+    free = Capacity(row.total.cru - row.used.cru, row.free_mru, row.free_sru, row.free_hru)
     return Node(
-        id, farm.id, farm.name, seed.country, seed.city, "down" if engine.node_is_down(id) else "up", seed.certified,
-        Capacity(seed.cru, seed.mru, seed.sru), Capacity(free.cru, free.mru, free.sru), ipv4, spare,
+        row.id, row.farm, row.farm_name, row.country, row.city, row.status, row.certified, row.total,
+        Capacity(*(max(0, value) for value in (free.cru, free.mru, free.sru, free.hru))), row.ipv4, row.farm_free_ips,
+        row.used, row.twin, row.ipv6, row.domain, row.uptime, row.healthy, row.farm_dedicated, row.rentable, row.rented_by,
+        frozenset(row.features), len(row.gpus), round(row.price_usd, 3), float(row.extra_fee), float(row.updated),
     )  # fmt: skip
 
 
 def _info(contract: Contract) -> ContractInfo:
     name = str(contract.data.get("name", ""))
     app = app_of(str(contract.data.get("projectName", "")))
-    return ContractInfo(contract.id, contract.node, contract.kind, name, contract.state, contract.usd_per_hour, app)
+    farm = farm_of(contract.node)
+    return ContractInfo(
+        contract.id, contract.node, _kind(contract), name, contract.state, contract.usd_per_hour, app, deployment_of(name),
+        float(contract.created), contract.twin, contract.public_ips, farm.name if farm else "",
+    )  # fmt: skip
+
+
+def _kind(contract: Contract) -> str:
+    """The type of a node contract's workload, else what kind of contract it is."""
+    return str(contract.data.get("type") or contract.kind) if contract.kind == "node" else contract.kind

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tfgrid_compose.drivers.process import CommandError, run
+from tfgrid_compose.drivers.process import CommandError, environment, run
 from tfgrid_compose.errors import EnvironmentError_
 
 _RECIPE_VERSION = 4
@@ -133,7 +133,7 @@ def ensure(cache: Path, progress: Callable[[str], None]) -> Path:
         shutil.rmtree(stale, ignore_errors=True)
     partial = cache / f"{target.name}.partial"
     try:
-        run(_mmdebstrap_argv(recipe, partial), timeout=1200, env={**os.environ, "LC_ALL": "C.UTF-8"})
+        run(_mmdebstrap_argv(recipe, partial), timeout=1200, env={**environment(), "LC_ALL": "C.UTF-8"})
     except CommandError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise EnvironmentError_(

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.drivers.process import run
+from tfgrid_compose.drivers.process import environment, run
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids.addresses import wireguard_address
 from tfgrid_compose.localgrid import fabric, kernel
@@ -119,6 +119,7 @@ def _make_interface(instance: Instance, network: dict[str, Any], ns: str, name: 
     process = subprocess.Popen(
         ["nsenter", f"--net=/run/netns/{ns}", "wireguard-go", "-f", name],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env=environment(),
     )  # fmt: skip
     _pid_file(instance, network).write_text(str(process.pid))
     deadline = time.monotonic() + _DEADLINE

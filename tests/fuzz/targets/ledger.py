@@ -27,6 +27,7 @@ class Fuzz(Target):
                 twin, 1, {"name": "vm_a", "type": "vm"}, "hash", Resources(1, 2**30, 2**30), 1, {"machines": []}
             )
             ledger.rent_address(1, id, "vm")
+            ledger.update_contract(id, "hash", Resources(2, 2**30, 2**30), 1, {"machines": []})
             ledger.save_network(dict(_NETWORK), {"type": "network", "name": "net"})
             ledger.set_fact("base", "/base")
         self._data = backups.consistent_copy(self._path)
@@ -47,6 +48,7 @@ class Fuzz(Target):
         self._path.write_bytes(case)
         with Ledger(self._path) as ledger:
             ledger.contracts(), ledger.contracts(live=False), ledger.networks(), ledger.fact("base"), ledger.addresses(1)
+            ledger.twins(), ledger.past_sizes()
             ledger.set_fact("fuzz", [1])
             assert ledger.fact("fuzz") == [1]
             ledger.twin("another")

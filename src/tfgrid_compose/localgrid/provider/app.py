@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, cast
 
 from tfgrid_compose.errors import GridError
+from tfgrid_compose.localgrid import accounts
 from tfgrid_compose.localgrid.engine import Engine
 from tfgrid_compose.localgrid.provider.deployment import DeploymentResource
 from tfgrid_compose.localgrid.provider.network import NetworkResource
@@ -26,7 +26,7 @@ class LocalProvider:
         mnemonic = config.get("mnemonic")
         if not mnemonic:
             raise GridError("error creating threefold plugin client: mnemonic/seed is empty")
-        self._account = hashlib.sha256(str(mnemonic).encode()).hexdigest()
+        self._account = accounts.digest(str(mnemonic))
 
     def resource(self, type_name: str) -> Resource:
         """The resource of a type name, on an engine that is up."""

@@ -64,6 +64,8 @@ _TABLE: dict[str, dict[str, tuple[int, str]]] = {
         "new_state": (1, "DynamicValue"), "private": (2, "bytes"), "diagnostics": (3, "*Diagnostic"),
         "legacy_type_system": (4, "bool"),
     },
+    "ReadDataRequest": {"type_name": (1, "string"), "config": (2, "DynamicValue")},
+    "ReadDataResponse": {"state": (1, "DynamicValue"), "diagnostics": (2, "*Diagnostic")},
     "ImportRequest": {"type_name": (1, "string"), "id": (2, "string")},
     "ImportResponse": {"diagnostics": (2, "*Diagnostic")},
     "StopResponse": {"error": (1, "string")},

@@ -128,6 +128,12 @@ class Service:
                            legacy_type_system=True)  # fmt: skip
         return message("ApplyResponse", new_state=encode(state), legacy_type_system=True)
 
+    def validate_data(self, request: Any) -> Any:
+        """There are no data sources, so Terraform never asks."""
+        raise TfgridError(f"the local grid has no data source {request.type_name}")
+
+    read_data = validate_data
+
     def import_state(self, request: Any) -> Any:
         """The real provider has no importer."""
         raise TfgridError(f"resource {request.type_name} doesn't support import")
@@ -146,6 +152,8 @@ _CALLS: dict[str, tuple[str, str, str]] = {
     "ReadResource": ("read", "ReadRequest", "ReadResponse"),
     "PlanResourceChange": ("plan", "PlanRequest", "PlanResponse"),
     "ApplyResourceChange": ("apply", "ApplyRequest", "ApplyResponse"),
+    "ValidateDataSourceConfig": ("validate_data", "ValidateRequest", "DiagnosticsResponse"),
+    "ReadDataSource": ("read_data", "ReadDataRequest", "ReadDataResponse"),
     "ImportResourceState": ("import_state", "ImportRequest", "ImportResponse"),
     "Stop": ("stop", "Empty", "StopResponse"),
 }
@@ -185,9 +193,9 @@ def handler(service: Service, call: str) -> Callable[[bytes, Any], bytes]:
     return answer
 
 
-def make_server(provider: Provider, on_shutdown: Callable[[], None] = lambda: None) -> grpc.Server:
-    """A gRPC server without a port yet."""
-    service = Service(provider)
+def make_server(provider: Provider | Service, on_shutdown: Callable[[], None] = lambda: None) -> grpc.Server:
+    """A gRPC server without a port yet, for a provider or for a whole service."""
+    service = provider if isinstance(provider, Service) else Service(provider)
     options = [("grpc.max_receive_message_length", _LIMIT), ("grpc.max_send_message_length", _LIMIT)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=options)
 
@@ -209,7 +217,7 @@ def make_server(provider: Provider, on_shutdown: Callable[[], None] = lambda: No
 
 
 @contextmanager
-def attached(provider: Provider) -> Iterator[dict[str, str]]:
+def attached(provider: Provider | Service) -> Iterator[dict[str, str]]:
     """Serve in this process; yields the environment that makes Terraform attach to it."""
     with tempfile.TemporaryDirectory(prefix="tfgrid-provider-") as folder:
         socket = os.path.join(folder, "s")
