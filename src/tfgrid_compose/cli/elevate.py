@@ -9,7 +9,7 @@ import sys
 
 from tfgrid_compose.errors import EnvironmentError_
 
-_KEPT = ("HOME", "PATH", "TERM", "LANG", "NO_COLOR", "SSH_AUTH_SOCK")
+_KEPT = ("HOME", "PATH", "TERM", "LANG", "NO_COLOR", "SSH_AUTH_SOCK", "KEY_TYPE")
 _PREFIXES = ("XDG_", "TFGRID_", "TF_VAR_", "MNEMONIC", "LC_")
 
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from tfgrid_compose.errors import StateError
 from tfgrid_compose.state.vault import Vault
 
-# Owners that are no deployments: values for an app folder that is not deployed.
-FOLDER = "app:"
+# Owners that are no deployments: values for an app folder that is not deployed, and accounts of the user.
+FOLDER, ACCOUNTS = "app:", "account:"
+_NO_DEPLOYMENTS = (FOLDER, ACCOUNTS)
 _ALL = ""
 _PURPOSE = "seals"
 _CODE = 36
@@ -56,7 +57,7 @@ def read(db: sqlite3.Connection, vault: Vault, owner: str) -> Owned:
     """What is stored of an owner. Only the root is checked yet."""
     rows: dict[str, tuple[int, bytes]] = {}
     seals: dict[str, bytes] = {}
-    exists = owner.startswith(FOLDER)
+    exists = owner.startswith(_NO_DEPLOYMENTS)
     for kind, name, generation, value in db.execute(_READ, (owner,)).fetchall():
         if kind == "deployment":
             exists = True
@@ -250,7 +251,7 @@ def is_current(db: sqlite3.Connection, vault: Vault) -> bool:
 def _still_there(db: sqlite3.Connection, seals: dict[str, str]) -> dict[str, str]:
     """Without the owners that were forgotten: not a row of theirs is left."""
     known = {row[0] for row in db.execute("SELECT id FROM deployments")} | set(owners(db))
-    return {owner: digest for owner, digest in seals.items() if owner in known or owner.startswith(FOLDER)}
+    return {owner: digest for owner, digest in seals.items() if owner in known or owner.startswith(_NO_DEPLOYMENTS)}
 
 
 def _write_seal(db: sqlite3.Connection, owner: str, rows: dict[str, tuple[int, bytes]]) -> bytes:

@@ -20,6 +20,8 @@ from tfgrid_compose.state.database import Database
 APP = "app-secrets"
 # The secret that holds the values that the last `up` was given, as JSON: {name: text}.
 ENVIRONMENT = "environment"
+# What owners of accounts begin with; they belong to the user and to no deployment.
+ACCOUNTS = sealed.ACCOUNTS
 # Threads share a connection: none looks while another one is between a change and its seal.
 _LOCK = threading.RLock()
 
@@ -56,6 +58,11 @@ class Secrets(Database):
                     raise
             # A rotation in another process ended between the look at the row and the look at the keys.
             return sealed.value(self.vault, self._owned(deployment), name)
+
+    def secret_names(self, owner: str) -> list[str]:
+        """Names of all values of an owner. Raises `StateError` as `secret` does."""
+        with _LOCK:
+            return sorted(self._owned(owner).rows)
 
     def set_secret(self, deployment: str, name: str, value: bytes | None) -> None:
         """Keep a value encrypted; None forgets it. Raises `StateError` when what is there was tampered with."""

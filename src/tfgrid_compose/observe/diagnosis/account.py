@@ -12,9 +12,9 @@ ROWS = (
         code="mnemonic-invalid",
         patterns=("mnemonic/seed '… is invalid", "mnemonic/seed is empty", "mnemonic/seed … is invalid"),
         reason="the mnemonic or seed of the grid account is not valid",
-        fix="write the 12 or 24 words in one line into ~/.config/threefold/mnemonic (mode 0600)",
+        fix="tfgrid-compose signin",
         about=(
-            "A mnemonic is 12 or 24 English words of a fixed list, a seed is 0x and 64 hex digits. A misspelt word, a "
+            "A mnemonic is 12 to 24 English words of a fixed list, a seed is 0x and 64 hex digits. A misspelt word, a "
             "line break in the middle or a word that is missing makes it invalid. The provider repeats the mnemonic in "
             "its message, so the message is not shown; do not copy it from elsewhere into an issue."
         ),
@@ -37,7 +37,7 @@ ROWS = (
         code="key-type-mismatch",
         patterns=("found an account with ed25519 key type and the same mnemonic",),
         reason="the account was made with another key type than the one that is used now",
-        fix='set key_type = "ed25519" in the pattern\'s provider block',
+        fix="tfgrid-compose signin --key-type ed25519",
         about=(
             "The same words give two accounts, one for sr25519 keys and one for ed25519 keys. The provider looked for the "
             "sr25519 one, and the chain only knows the other. Accounts of the dashboard are sr25519, some old ones are "
