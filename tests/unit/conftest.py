@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
+import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.workbench import Bench, Call, FakeGrid, FakeMachine, fake_world
 from tfgrid_compose.cli import main as entry
+from tfgrid_compose.grids.asking import Patience
 from tfgrid_compose.state.store import Store
+
+
+@pytest.fixture(autouse=True)
+def nobody_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name but this computer's is known, so that no test asks a real network; who asks again does so at once."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        try:
+            known = name in (None, "", "localhost") or bool(ipaddress.ip_address(name))
+        except ValueError:
+            known = False
+        if not known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("tfgrid_compose.grids.client.Patience", partial(Patience, first_pause=0.0))
 
 
 @pytest.fixture

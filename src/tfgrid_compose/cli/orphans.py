@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example:  tfgrid-compose orphans      tfgrid-compose orphans --destroy --network local")
 @click.option("--network", type=click.Choice(NETWORKS), help="Only this network; every network that was deployed to by default.")
-@click.option("--destroy", is_flag=True, help="Cancel their contracts, after a question.")
+@click.option("--destroy", "--delete", "destroy", is_flag=True, help="Cancel their contracts, after a question.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def orphans(network: str | None, destroy: bool, yes: bool, as_json: bool) -> None:
@@ -41,7 +41,7 @@ def orphans(network: str | None, destroy: bool, yes: bool, as_json: bool) -> Non
     if any(open_grid(name).needs_root for name in networks):
         ensure_root("looking at the local grid")
     with Store() as store:
-        view = repair.survey(networks)
+        view = repair.survey(networks, costs=True)
         found = repair.orphans(store, view)
         if not (as_json and destroy):
             _show(found, view, as_json)
@@ -72,7 +72,8 @@ def _row(item: Orphan) -> list[str]:
     what = ", ".join(f"{one.kind} {one.name}" + (f" on node {one.node}" if one.node else "") for one in item.contracts)
     since = age(time.time() - item.since) if item.since else "unknown"
     ids = ",".join(str(one.id) for one in item.contracts)
-    return [item.name or "unknown", item.deployment[:6], item.network, ids, what, since, f"{item.usd_per_month:.2f}"]
+    cost = "?" if item.usd_per_month is None else f"{item.usd_per_month:.2f}"
+    return [item.name or "unknown", item.deployment[:6], item.network, ids, what, since, cost]
 
 
 def _destroy(store: Store, found: list[Orphan], yes: bool, as_json: bool) -> None:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from tfgrid_compose.deploy.resolve import DEFAULT_NETWORK
+from tfgrid_compose.deploy.costs import costs_of
+from tfgrid_compose.deploy.resolve import default_network
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import GridError, StateError, TfgridError
-from tfgrid_compose.grids.base import ContractInfo, Marked
+from tfgrid_compose.grids import account
+from tfgrid_compose.grids.base import ContractInfo, Grid, Marked
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.state import backups
@@ -55,9 +57,10 @@ class Orphan:
         return min([at for at in known if at], default=0.0)
 
     @property
-    def usd_per_month(self) -> float:
-        """What it costs before discounts."""
-        return round(sum(item.usd_per_hour for item in self.contracts) * HOURS_PER_MONTH, 2)
+    def usd_per_month(self) -> float | None:
+        """What it costs; None where the cost of one of its contracts is not known."""
+        prices = [item.usd_per_hour for item in self.contracts]
+        return None if None in prices else round(sum(usd or 0 for usd in prices) * HOURS_PER_MONTH, 2)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -68,12 +71,12 @@ class Orphan:
 
 
 def networks_of(store: Store) -> list[str]:
-    """Networks that were ever deployed to from here, and the default one."""
-    return sorted({DEFAULT_NETWORK, *store.networks(), *(item.network for item in store.deployments())})
+    """Networks that were ever deployed to from here or are signed in to, and the default one."""
+    return sorted({default_network(), *store.networks(), *(item.network for item in store.deployments()), *account.networks()})
 
 
-def survey(networks: Iterable[str]) -> View:
-    """Look at grids; one that can't be looked at is no error, but said."""
+def survey(networks: Iterable[str], *, costs: bool = False) -> View:
+    """Look at grids, with `costs` also at what bills say; a grid that can't be looked at is no error, but said."""
     view = View()
     for network in networks:
         try:
@@ -81,10 +84,21 @@ def survey(networks: Iterable[str]) -> View:
             if grid.needs_root and os.geteuid() != 0:
                 view.unseen[network] = "only root can look at it; --grid asks sudo"
             else:
-                view.marked[network] = grid.marked()
+                view.marked[network] = _priced(grid, grid.marked()) if costs else grid.marked()
         except TfgridError as error:
             view.unseen[network] = f"{error.what}: {error.why}" if error.why else error.what
     return view
+
+
+def _priced(grid: Grid, marked: list[Marked]) -> list[Marked]:
+    """With what each contract costs, where the grid itself does not say it."""
+    if all(item.contract.usd_per_hour is not None for item in marked):
+        return marked
+    costs, _ = costs_of(grid, [item.contract for item in marked], grid.rates(), time.time())
+    return [
+        replace(item, contract=replace(item.contract, usd_per_hour=cost.usd_per_hour))
+        for item, cost in zip(marked, costs, strict=True)
+    ]
 
 
 def orphans(store: Store, view: View) -> list[Orphan]:
@@ -137,7 +151,11 @@ def grid_problems(store: Store, view: View) -> list[Problem]:
     held = held_leases()
     for item in store.deployments():
         if item.network in view.marked and f"{item.network}--{item.name}" not in held:
-            found += _of_deployment(store, item, view.marked[item.network])
+            try:
+                found += list(_of_deployment(store, item, view.marked[item.network]))
+            except GridError as error:
+                # It answered a moment ago. What is not known of one deployment is no problem of another.
+                view.unseen[item.network] = f"{error.what}: {error.why}"
     return found
 
 

@@ -1,97 +1,252 @@
-"""The ThreeFold Grid itself. Only what a deployment on a chosen node needs; choosing comes later."""
+"""The ThreeFold Grid itself: its directory (gridproxy) says what there is, its chain says what is true.
+
+The directory lags behind the chain by seconds to minutes. A contract that matters is therefore asked for on the chain
+by its id, and a call that fails is an error, never an empty list. Facts: grid-contracts.md, sections 1.2, 1.3 and 5.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.base import ContractInfo, Marked, Node, Progress
+from tfgrid_compose.errors import GridError, StateError
+from tfgrid_compose.grids import networks, wire
+from tfgrid_compose.grids.base import Account, ContractInfo, Marked, Node, Progress
+from tfgrid_compose.grids.marks import deployment_of
+from tfgrid_compose.state import settings
+
+if TYPE_CHECKING:
+    from tfgrid_compose.grids.account import Signed
+    from tfgrid_compose.grids.chain import Chain, ChainContract
+    from tfgrid_compose.grids.client import Client
+    from tfgrid_compose.grids.pricing import Rates
+
+T = TypeVar("T")
+# So many of a node's newest contracts are looked through for one that the directory does not know yet.
+_NEWEST = 12
 
 
 class LiveGrid:
     """One of main, test, qa and dev."""
 
     needs_root = False
-    lists_nodes = False
     adopts = False
     can_snapshot = False
+    global_addresses = True
+    play_money = False
+    attaches_provider = False
 
     def __init__(self, network: str) -> None:
         self.name = network
+        self._known_twin = 0
+
+    # Whom to ask
+
+    @cached_property
+    def urls(self) -> networks.Network:
+        """Where this network's services are, as the configuration says."""
+        return networks.network(self.name, settings.load())
+
+    def client(self) -> Client:
+        """The client of this network's gridproxy."""
+        from tfgrid_compose.grids.client import Client
+
+        return Client(self.urls)
+
+    def _ask(self, make: Callable[[Client], Any]) -> Any:
+        from tfgrid_compose.grids.client import ask
+
+        return ask(make, self.client())
+
+    def _chain(self) -> Chain:
+        from tfgrid_compose.grids.chain import Chain
+
+        return Chain(self.urls.chain, network=self.name)
+
+    @cached_property
+    def _signed(self) -> Signed:
+        from tfgrid_compose.grids.account import signed_in
+
+        return signed_in(self.name)
+
+    # Who pays
+
+    def account(self) -> Account:
+        """Who pays here; twin and balance are None when the chain can't be asked. Raises `GridError` when nobody is signed in."""
+        signed = self._signed
+        try:
+            with self._chain() as chain:
+                twin, tft = chain.twin_of(signed.address), chain.free_tft(signed.address)
+        except GridError:
+            twin = tft = None
+        return Account(self.name, signed.address, signed.key_type, twin, tft)
+
+    def payer(self) -> str:
+        """The address of the signed-in account. Raises `GridError` when nobody is."""
+        return self._signed.address
+
+    def _twin(self, chain: Chain) -> int:
+        """The account's twin, which never changes. Raises `GridError` when it has none, or the chain does not say."""
+        if not self._known_twin:
+            found = chain.twin_of(self._signed.address)
+            if found is None:
+                raise self._no_twin(self._signed.address)
+            self._known_twin = found
+        return self._known_twin
+
+    def _no_twin(self, address: str) -> GridError:
+        where = self.urls.dashboard or f"the dashboard of network {self.name}"
+        return GridError(
+            f"the account has no twin on network {self.name}",
+            why=f"{address} was never activated there, or has not accepted the grid's terms; networks share no accounts",
+            fix=f"log in on {where} with this account once, or choose another network with --network",
+            code="account-without-twin",
+        )
 
     def prepare(self, progress: Progress) -> None:
-        """Check that there is an account to pay with. Raises `GridError`."""
-        self._mnemonic()
+        """Look whether something can be bought: an account with a twin and 2 TFT, a chain and a directory that answer.
 
-    def _mnemonic(self) -> str:
-        for variable in ("TF_VAR_mnemonic", "MNEMONIC"):
-            if os.environ.get(variable):
-                return os.environ[variable]
-        stored = Path.home() / ".config" / "threefold" / "mnemonic"
-        words = self._stored(stored)
-        if words:
-            return words
-        raise GridError(
-            f"no account for network {self.name}",
-            why="deploying there is paid from a grid account, and no mnemonic is set",
-            fix=f"put it into {stored} (mode 0600), or try without an account: --network local",
-            code="account-missing",
-        )
+        Raises `GridError` for the first that is missing; nothing is bought then.
+        """
+        from tfgrid_compose.grids.account import LEAST_TFT
 
-    def _stored(self, file: Path) -> str:
-        try:
-            return file.read_text(encoding="utf-8").strip() if file.exists() else ""
-        except (OSError, UnicodeDecodeError) as error:
+        address = self._signed.address
+        if self._signed.advice:
+            progress(self._signed.advice)
+        with self._chain() as chain:
+            self._twin(chain)
+            tft = chain.free_tft(address)
+        if tft < LEAST_TFT:
             raise GridError(
-                f"the account of network {self.name} can't be read",
-                why=f"{file}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}",
-                fix=f"ls -l {file}",
-                code="account-unreadable",
-            ) from error
+                f"the account has too few TFT on network {self.name}",
+                why=f"{tft:.2f} TFT are free, and the grid wants {LEAST_TFT:g} before it makes or changes anything",
+                fix=f"send TFT to {address} on network {self.name}, then run the command again",
+                code="balance-too-low",
+            )
+        self._ask(lambda client: client.ping())
+
+    def rates(self) -> Rates:
+        """What a TFT costs, 0 when the chain can't be asked."""
+        from tfgrid_compose.grids.pricing import Rates
+
+        try:
+            with self._chain() as chain:
+                return Rates(chain.usd_per_tft())
+        except GridError:
+            return Rates(0.0)
+
+    # Nodes
 
     def nodes(self) -> list[Node]:
-        """Not known yet: the user names the node."""
-        raise GridError(
-            f"nodes of network {self.name} can't be chosen automatically yet",
-            why="this version does not ask the grid's node directory",
-            fix="choose a node on https://dashboard.grid.tf and pass it with --node",
-            code="node-choice-unsupported",
-        )
+        """All nodes that are up and answer. Raises `GridError` when they are not known as they are now."""
+        answer = self._ask(lambda client: client.nodes(status="up", healthy=True))
+        if answer.stale:
+            raise GridError(
+                f"nodes of network {self.name} are not known as they are now",
+                why="the node directory does not answer, and what it said earlier is too old to buy by",
+                fix="run the command again later, or `tfgrid-compose nodes` to see what it said earlier",
+                code="nodes-stale",
+            )
+        return list(answer.value)
+
+    def these_nodes(self, ids: Collection[int]) -> list[Node]:
+        """Single nodes, whatever their status; what the directory said a few minutes ago will do."""
+
+        async def questions(client: Client) -> list[Node]:
+            return [(await client.node(id)).value for id in sorted(ids)]
+
+        found: list[Node] = self._ask(questions)
+        return found
 
     @contextmanager
     def terraform(self, progress: Progress, *, only_look: bool = False) -> Iterator[dict[str, str]]:
-        """The account, by environment only."""
-        yield {"TF_VAR_mnemonic": self._mnemonic(), "TF_VAR_tfgrid_network": self.name}
+        """The account and other URLs of the configuration, by environment only."""
+        signed = self._signed
+        own = next((urls for name, urls in settings.load().networks.items() if name == self.name), None)
+        urls = {"PROXY_URL": own.gridproxy, "SUBSTRATE_URL": own.chain, "RELAY_URL": own.relay} if own else {}
+        yield {
+            "TF_VAR_mnemonic": signed.secret.reveal(), "TF_VAR_tfgrid_network": self.name, "KEY_TYPE": signed.key_type,
+            **{name: found[0] for name, found in urls.items() if found},
+        }  # fmt: skip
+
+    # Contracts
+
+    def all_contracts(self) -> list[ContractInfo]:
+        """Every contract of the account that the directory lists or we remember, and that the chain knows alive."""
+        return self._live({id for ids, _ in self._remembered().values() for id in ids})
 
     def contracts(self, deployment: str) -> list[ContractInfo]:
-        """Unknown without the grid's directory; raising is the only honest answer."""
-        raise self._no_list()
+        """Live contracts of one deployment; also those that were made too lately for the directory to know."""
+        ids, nodes = self._remembered().get(deployment, ((), ()))
+        found = [item for item in self._live(set(ids), nodes) if item.deployment == deployment or item.id in ids]
+        self._look_for_others(set(ids) - {item.id for item in found})
+        return found
+
+    def _look_for_others(self, missing: Collection[int]) -> None:
+        """Contracts that live on and belong to another account are not gone. Raises `GridError`."""
+        others = self._living(sorted(missing)) if missing else []
+        if others:
+            raise GridError(
+                f"contract{'s' if len(others) > 1 else ''} {', '.join(map(str, others))} on network {self.name} "
+                f"belong{'s' if len(others) == 1 else ''} to another account",
+                why=f"{self._signed.address} is signed in, and only who made a contract can change or cancel it",
+                fix=f"sign in with the account that made it: tfgrid-compose signin --network {self.name}",
+                code="account-changed",
+            )
 
     def marked(self) -> list[Marked]:
-        """Unknown for the same reason."""
-        raise self._no_list()
+        """Everything of the account that carries our mark, of whatever deployment."""
+        return [Marked(item.deployment, item, item.app) for item in self.all_contracts() if item.deployment]
 
-    def _no_list(self) -> GridError:
-        return GridError(
-            f"contracts of network {self.name} can't be listed yet",
-            why="this version does not ask the grid's contract directory",
-            fix="look them up on https://dashboard.grid.tf",
-            code="contract-list-unsupported",
-        )
+    def _live(self, remembered: set[int], nodes: Iterable[int] = ()) -> list[ContractInfo]:
+        """What the directory lists, what is remembered, and what is newest on `nodes`: those that the chain knows alive."""
+        with self._chain() as chain:
+            twin = self._twin(chain)
+            listed = self._ask(lambda client: client.contracts(twin=twin)).value
+            newest = {id for node in nodes for id in sorted(_active_on(chain, node))[-_NEWEST:]}
+            said = chain.contracts({item.id for item in listed} | remembered | newest)
+        known = {item.id: item for item in listed}
+        live = [item for item in said.values() if item.live and item.twin == twin]
+        return sorted((_agreed(known.get(item.id), item) for item in live), key=lambda item: item.id)
+
+    def _remembered(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        """{deployment: (contracts, nodes)} as the state knows them here; a damaged state must not hide what the grid says."""
+        from tfgrid_compose.state.store import Store
+
+        with suppress(StateError), Store() as store:
+            return {
+                item.id: (
+                    tuple(int(id) for id in item.data.get("contracts", [])),
+                    tuple({int(node) for chosen in item.data.get("planned_nodes", {}).values() for node in chosen}),
+                )
+                for item in store.deployments()
+                if item.network == self.name
+            }
+        return {}
 
     def alive(self, contracts: Sequence[int]) -> bool:
-        """Taken on trust: Terraform's own refresh finds what is gone."""
-        return True
+        """Whether the chain knows all these contracts alive."""
+        return not contracts or len(self._living(contracts)) == len(set(contracts))
+
+    def _living(self, contracts: Sequence[int]) -> list[int]:
+        with self._chain() as chain:
+            return sorted(item.id for item in chain.contracts(contracts).values() if item.live)
 
     def cancel(self, contracts: Sequence[int]) -> None:
-        """Only Terraform cancels here."""
+        """Cancel contracts on the chain, all in one call; those that are gone are no error."""
+        if contracts:
+            signed = self._signed
+            with self._chain() as chain:
+                chain.cancel(contracts, signed)
 
     def remains(self, contracts: Sequence[int]) -> list[str]:
-        """Terraform's destroy is the proof; there is nothing else to ask yet."""
-        return []
+        """Contracts that the chain still knows alive."""
+        return [f"contract {id}" for id in self._living(contracts)] if contracts else []
+
+    # Snapshots
 
     def snapshot(self, contracts: Sequence[int], name: str) -> int:
         """Nodes of the grid keep no snapshots."""
@@ -116,3 +271,25 @@ class LiveGrid:
             fix="let the app keep backups of its data, or use --network local",
             code="snapshot-unsupported",
         )
+
+
+def _active_on(chain: Chain, node: int) -> list[int]:
+    """Node contracts of everybody on a node; the directory learns of new ones only after a while."""
+    return list(chain.ask(lambda api: api.query("SmartContractModule", "ActiveNodeContracts", [node]).value) or ())
+
+
+def _agreed(listed: ContractInfo | None, said: ChainContract) -> ContractInfo:
+    """A contract as the directory lists it, in the state that the chain knows; what only the chain has, in the same form."""
+    if listed is None:
+        listed = wire.contract(_as_listed(said))
+    return replace(listed, state=said.state, deployment=listed.deployment or deployment_of(listed.name))
+
+
+def _as_listed(said: ChainContract) -> dict[str, Any]:
+    """A contract of the chain in gridproxy's words; when it was made stands in none of its fields."""
+    details = {
+        "nodeId": said.node or 0, "deployment_data": said.data, "number_of_public_ips": said.public_ips, "name": said.name,
+    }  # fmt: skip
+    return {
+        "contract_id": said.id, "twin_id": said.twin, "state": said.state, "created_at": 0, "type": said.kind, "details": details,
+    }  # fmt: skip

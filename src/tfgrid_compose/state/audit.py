@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tfgrid_compose.errors import StateError
+from tfgrid_compose.errors import InterruptedError_, StateError
 from tfgrid_compose.state import anchor, whoami
 from tfgrid_compose.state.database import Database
 
@@ -235,7 +235,7 @@ def audited(store: Store, action: str, deployment: str = "", **facts: Any) -> It
     try:
         yield turn
     except BaseException as error:
-        ended("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        ended("interrupted" if isinstance(error, (KeyboardInterrupt, InterruptedError_)) else "failed")
         raise
     ended("succeeded")
 

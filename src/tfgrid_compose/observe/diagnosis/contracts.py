@@ -12,11 +12,11 @@ ROWS = (
         code="contract-duplicate",
         patterns=("ContractIsNotUnique",),
         reason="the same deployment already has a contract on that node",
-        fix="cancel the older contract on the dashboard, then run `tfgrid-compose up {name}`",
+        fix="find the older contract with `tfgrid-compose contracts list`, cancel it, then run `tfgrid-compose up {name}`",
         about=(
             "The chain refuses a second contract with the same content on the same node. That happens when a deployment "
             "was made and then forgotten, for example with a lost state. Names of this program carry the deployment's id, "
-            "so the contract can be recognised in the dashboard's list."
+            "so the contract can be recognised in the list; `tfgrid-compose contracts cancel` takes its number."
         ),
         scope=_GRID,
     ),
@@ -50,10 +50,10 @@ ROWS = (
         code="contract-orphan",
         patterns=("you must cancel it manually",),
         reason="a contract could not be cancelled and still costs TFT",
-        fix="cancel the contract whose id the message names on the dashboard",
+        fix="`tfgrid-compose contracts cancel ID` cancels it; the message names its id",
         about=(
             "The run wanted to take back what it had made, and the chain or the account did not let it. As long as the "
-            "contract lives, it is billed every hour. The dashboard lists all contracts of the account."
+            "contract lives, it is billed every hour. `tfgrid-compose contracts list` has it."
         ),
         scope=_GRID,
     ),
@@ -117,7 +117,7 @@ ROWS = (
         code="gateway-name-taken",
         patterns=("NameExists",),
         reason="the gateway's name is taken",
-        fix="choose another name, or cancel your own older name contract on the dashboard",
+        fix="choose another name, or cancel your own older name contract with `tfgrid-compose contracts cancel ID`",
         about=(
             "Names of gateways are unique on the whole network, not for each gateway. It may be a name contract of your "
             "own that an earlier deployment left."
