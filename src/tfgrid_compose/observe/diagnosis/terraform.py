@@ -37,6 +37,56 @@ ROWS = (
         scope=_TERRAFORM,
     ),
     Failure(
+        code="plugin-cache-full",
+        patterns=("Error while installing … no space left on device",),
+        reason="the disk was full before the provider had arrived",
+        fix="free some space below ~/.cache (`df -h ~/.cache` shows it), then run `tfgrid-compose up {name}`",
+        about=(
+            "The provider takes about 100 MB, once for all deployments. Versions that nothing uses any more can go: "
+            "`rm -r ~/.cache/tfgrid-compose/terraform-plugins`, and the next `up` fetches what it needs."
+        ),
+        scope=_TERRAFORM,
+    ),
+    Failure(
+        code="plugin-cache-unusable",
+        patterns=(
+            "plugin cache dir … cannot be opened",
+            "Invalid plugin cache directory",
+            "Error while installing … permission denied",
+        ),
+        reason="the folder in which providers are kept can't be used",
+        fix="look at it with `ls -ld ~/.cache/tfgrid-compose/terraform-plugins`, or remove it; the next `up` makes it anew",
+        about=(
+            "All deployments share the providers in ~/.cache/tfgrid-compose/terraform-plugins. A run as another user, or "
+            "a disk that is mounted read-only, makes it unusable."
+        ),
+        scope=_TERRAFORM,
+    ),
+    Failure(
+        code="registry-tls",
+        patterns=("registry.terraform.io … x509", "registry.opentofu.org … x509", "Error while installing … x509"),
+        reason="this computer does not trust the certificate of the provider registry",
+        fix="`date` shows whether the clock is right; behind a proxy that opens TLS, install its certificate, then run "
+        "`tfgrid-compose up {name}`",
+        about=(
+            "Something between here and the registry answers in its place, the clock is wrong, or the system has no "
+            "certificates: `apt-get install ca-certificates`. Nothing was downloaded."
+        ),
+        scope=_TERRAFORM,
+    ),
+    Failure(
+        code="provider-gone",
+        patterns=("there is no package for",),
+        reason="the provider that was fetched for this deployment is not on this computer any more",
+        fix="tfgrid-compose up {name}",
+        about=(
+            "The cache ~/.cache/tfgrid-compose/terraform-plugins was emptied while a run was going on. The next run "
+            "fetches the same version again: which one it was stands with the deployment."
+        ),
+        transient=True,
+        scope=_TERRAFORM,
+    ),
+    Failure(
         code="registry-unreachable",
         patterns=(
             "could not connect to registry",
@@ -77,13 +127,19 @@ ROWS = (
         reason="the list of locked provider versions does not fit the pattern any more",
         fix="tfgrid-compose up {name}",
         about=(
-            "Terraform writes down which provider versions it chose. The pattern has since been changed. Each `up` chooses anew."
+            "Terraform writes down which provider versions it chose. The pattern has since been changed. The next `up` looks "
+            "again, and chooses anew where the pattern asks for another version."
         ),
         scope=_TERRAFORM,
     ),
     Failure(
         code="provider-checksum",
-        patterns=("match any of the checksums", "checksum list has no", "checksum mismatch"),
+        patterns=(
+            "match any of the checksums",
+            "checksum list has no",
+            "checksum mismatch",
+            "error checking signature",
+        ),
         reason="a provider that was downloaded is not the one that was expected",
         fix="run `rm -r ~/.cache/tfgrid-compose/terraform-plugins`, then `tfgrid-compose up {name}`",
         about=(

@@ -1,0 +1,1 @@
+"""Generated Terraform against the schema of the real provider, as Terraform itself sees it."""
