@@ -11,6 +11,7 @@
     |-- InfrastructureError     Terraform failed                                      (exit 7)
     |-- TunnelError             WireGuard failed                                      (exit 8)
     |-- ReachError              a machine does not answer                             (exit 8)
+    |-- DnsError                a domain's record can't be made, changed or seen      (exit 8)
     |-- PlatformError           Ansible failed                                        (exit 9)
     |-- HookError               a hook of the app failed                              (exit 9)
     |-- StateError              what we remember is damaged or cannot be written      (exit 10)
@@ -147,6 +148,13 @@ class ReachError(TfgridError):
     """A machine does not answer, or the connection to it broke."""
 
     code = "unreachable"
+    exit_code = 8
+
+
+class DnsError(TfgridError):
+    """A domain's record can't be made, changed or seen."""
+
+    code = "dns"
     exit_code = 8
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from tfgrid_compose.cli.common import age
+from tfgrid_compose.drivers.dns.providers import VARIABLES
 from tfgrid_compose.errors import ManifestError, NotFoundError, StateError, UsageError
 from tfgrid_compose.manifest.load import NAMES, App, load_app, nearest
 from tfgrid_compose.observe.redact import PROCESS
@@ -79,6 +80,9 @@ def set_secret(ctx: click.Context, words: tuple[str, ...], from_file: Path | Non
         value = _value(name, from_file)
         store.set_app_secret(target.owner, name, value)
         _record(store, "secrets set", target, name)
+    if name in VARIABLES and not (target.app and name in [item.name for item in target.app.manifest.environment]):
+        click.echo(f"{name} of {target.label} is set. {target.up} uses it for the app's domain; it stays on this computer.")
+        return
     click.echo(f"{name} of {target.label} is set. {target.up} brings it to the machine.")
     if target.app and not any(item.secret for item in target.app.manifest.environment if item.name == name):
         click.echo(f"The manifest does not mark {name} as `secret: true`; values set here are treated so anyway.", err=True)
@@ -276,11 +280,11 @@ def _app_and_name(words: tuple[str, ...]) -> tuple[str | None, str]:
 
 
 def _check_name(target: _Target, name: str) -> None:
-    """Only what the manifest declares ever reaches the machine."""
+    """Only what the manifest declares ever reaches the machine; what DNS needs stays here."""
     if target.app is None:
         return
     declared = [variable.name for variable in target.app.manifest.environment]
-    if name not in declared:
+    if name not in declared and name not in VARIABLES:
         raise UsageError(
             f"{target.label} has no variable {name}",
             why=f"its manifest's `environment` has {', '.join(declared) or 'none'}",

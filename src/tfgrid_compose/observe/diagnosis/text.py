@@ -39,6 +39,8 @@ _BY_CLASS: dict[type[TfgridError], tuple[str, ...]] = {
     errors.BusyError: (),
     errors.StateError: (),
     errors.InterruptedError_: (),
+    # These come from an HTTP interface, and know their reason.
+    errors.DnsError: (),
 }
 _BY_STEP: dict[str, tuple[str, ...]] = {
     "infrastructure": ("terraform", "grid"),
