@@ -42,6 +42,19 @@ def test_every_kind_of_address_answers_and_the_preferred_one_is_used(
     ]  # fmt: skip
     with pytest.raises(OSError):
         socket.create_connection((found["ipv4"], 9999), timeout=2)
+    answers = json.loads(cli.run("network", "test", name, "--json").stdout)
+    assert {item["network"] for item in answers if item["milliseconds"]} == set(found)
+    # The preferred address falls silent: the next one in the order is used, and said.
+    subprocess.run(["ip", "-6", "route", "add", "unreachable", f"{found['mycelium']}/128", "metric", "1"], check=True)
+    try:
+        done = cli.run("exec", name, "--", "echo", "over", "$SSH_CONNECTION")
+        assert f"{found['mycelium']} does not answer; using {found['ipv4']}" in done.stderr
+        assert cli.run("network", "test", name, code=0).stdout.count(" ms") == 3
+        assert cli.status(name)["machine"]["address"] == found["ipv4"]
+    finally:
+        subprocess.run(["ip", "-6", "route", "del", "unreachable", f"{found['mycelium']}/128", "metric", "1"], check=True)
+    assert cli.run("network", "prefer", "wireguard", "--app", name).stdout.startswith("wireguard,")
+    assert cli.run("address", name).stdout == f"http://{found['wireguard']}:9000/\n"
     contract = next(
         item for item in json.loads(cli.run("localgrid", "status", "--json").stdout)["contracts"] if item["type"] == "vm"
     )

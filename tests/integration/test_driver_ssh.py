@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -120,6 +121,23 @@ def test_a_connection_that_the_server_cuts_is_lost(sshd: Sshd, connection: ssh.C
         connection.run("kill -9 $PPID; sleep 5")
     assert caught.value.why
     assert "tfgrid-compose up" in caught.value.fix
+    connection.close()
+
+
+def test_an_ssh_that_is_killed_is_a_lost_connection(connection: ssh.Connection) -> None:
+    before = set(children())
+
+    def kill() -> None:
+        while not (new := set(children()) - before):
+            time.sleep(0.05)
+        os.kill(int(new.pop()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(ReachError) as caught:
+        connection.run("sleep 30")
+    killer.join()
+    assert caught.value.why == "ssh was ended by signal 9"
     connection.close()
 
 

@@ -26,7 +26,10 @@ def _find(store: Store, app: str | None) -> Deployment:
 @click.command(epilog="Example:  tfgrid-compose ps --json | jq '.[].address'")
 @_JSON
 def ps(as_json: bool) -> None:
-    """List deployments: name, status, network, address, release, age. Reads memory only, so it is quick."""
+    """List deployments: name, status, network, address, release, price, age. Reads memory only, so it is quick.
+
+    MONTH is what the last run found that it costs, in USD; `cost` asks the grid.
+    """
     with Store() as store:
         rows = [_row(item) for item in store.deployments()]
     if as_json:
@@ -39,8 +42,9 @@ def ps(as_json: bool) -> None:
 
     now = time.time()
     cells = [[row["id"][:6], row["name"], row["status"], row["network"], row["node"], row["address"], row["release"],
+              f"{row['usd_per_month']:.2f}" if row["usd_per_month"] is not None else "-",
               age(now - row["created"])] for row in rows]  # fmt: skip
-    click.echo(table(["ID", "NAME", "STATUS", "NETWORK", "NODE", "ADDRESS", "RELEASE", "AGE"], cells))
+    click.echo(table(["ID", "NAME", "STATUS", "NETWORK", "NODE", "ADDRESS", "RELEASE", "MONTH", "AGE"], cells))
 
 
 def _row(item: Deployment) -> dict[str, Any]:
@@ -49,7 +53,7 @@ def _row(item: Deployment) -> dict[str, Any]:
         "id": item.id, "name": item.name, "status": _real_status(item), "network": item.network,
         "pattern": item.data.get("pattern", ""), "node": ",".join(str(machine["node"]) for machine in machines),
         "address": machines[0].get("address", "") if machines else "", "release": item.data.get("release", ""),
-        "created": item.created, "app_dir": item.app_dir,
+        "usd_per_month": (item.data.get("price") or {}).get("usd_per_month"), "created": item.created, "app_dir": item.app_dir,
     }  # fmt: skip
 
 
@@ -96,13 +100,16 @@ def _status_text(facts: dict[str, Any]) -> str:
         line("Address", f"{item['address']}  ({item['network']}, machine {item['machine']})")
     for link in facts["links"]:
         line("Page", link)
+    for text in _domain_lines(facts.get("domain")):
+        line("Domain", text)
     if facts["tunnel"]:
         line("Tunnel", f"{facts['tunnel']['interface']} is {'up' if facts['tunnel']['up'] else 'down'}")
     if machine.get("reachable"):
         line("Machine", f"up {age(machine['uptime_seconds'])}, load {machine['load']}, disk {machine['disk']} free")
         line("Service", "" if machine["service"] == "-" else machine["service"])
     line("Release", facts["release"])
-    line("Price", "" if facts["usd_per_month"] is None else f"{facts['usd_per_month']:.2f} USD a month before discounts")
+    line("Price", _price_text(facts["price"]))
+    lines += [f"  {click.style('Warning', fg='yellow')}   {warning}" for warning in facts["warnings"]]
     if facts["last_run"]:
         run = facts["last_run"]
         line("Last run", f"{run['kind']} {run['outcome']} {age(run['ago_seconds'])} ago")
@@ -110,6 +117,25 @@ def _status_text(facts: dict[str, Any]) -> str:
             line("", f"{run['error'].get('what', '')}: {run['error'].get('why', '')}")
     lines += [click.style(f"  Problem   {problem}", fg="red") for problem in facts["problems"]]
     return "\n".join(lines)
+
+
+def _price_text(price: dict[str, Any] | None) -> str:
+    from tfgrid_compose.cli.cost import money
+
+    if price is None:
+        return ""
+    month = money(price["usd_per_month"], price["tft_per_month"], 2, " a month")
+    hour = money(price["usd_per_hour"], price["tft_per_hour"], 4, " an hour")
+    off = "" if price["level"] == "none" else f", discount level {price['level']}"
+    return f"{month}, {hour}{off}" + (", as of its last run" if price["from"] == "memory" else "")
+
+
+def _domain_lines(domain: dict[str, Any] | None) -> list[str]:
+    """Where the domain leads; the records to make, as long as it does not lead here."""
+    if domain is None:
+        return []
+    leads = {True: "leads here", False: "does not lead here", None: "could not be asked for"}[domain["right"]]
+    return [f"{domain['names'][0]} {leads}", *(domain["records"] if not domain["right"] else [])]
 
 
 @click.command(epilog="Example:  tfgrid-compose logs my-app -f      tfgrid-compose logs my-app --hook setup")
@@ -132,19 +158,34 @@ def logs(app: str | None, follow: bool, since: str | None, lines: int | None, ho
             click.echo(operate.hook_log(store, deployment, hook, number).read_text(errors="replace"), nl=False)
             return
         command = operate.journal_command(deployment, follow=follow, since=since, lines=lines)
-        words = operate.shell_argv(store, deployment, command, tty=False)
+        words = operate.shell_argv(store, deployment, command, tty=False, say=_say)
     ssh.replace_process(words)
+
+
+def _over(function: Any) -> Any:
+    """Options that choose a network, whatever is preferred."""
+    for flags, kind in (
+        (("--wireguard", "--wg", "-w"), "wireguard"), (("--mycelium", "--myc", "-m"), "mycelium"),
+        (("--ipv4", "--ip4", "-4"), "ipv4"), (("--ipv6", "-6"), "ipv6"),
+    ):  # fmt: skip
+        function = click.option(*flags, "kind", flag_value=kind, help=f"Over its {kind} address.")(function)
+    return function
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 @click.command("ssh", epilog="Example:  tfgrid-compose ssh my-app")
 @_APP
-def ssh_command(app: str | None) -> None:
-    """Open a shell on the machine, as root."""
+@_over
+def ssh_command(app: str | None, kind: str | None) -> None:
+    """Open a shell on the machine, as root, over the preferred address that answers."""
     from tfgrid_compose.deploy import operate
     from tfgrid_compose.drivers import ssh
 
     with Store() as store:
-        words = operate.shell_argv(store, _find(store, app), None, tty=False)
+        words = operate.shell_argv(store, _find(store, app), None, tty=False, kind=kind or "", say=_say)
     ssh.replace_process(words)
 
 
@@ -152,8 +193,9 @@ class _ExecCommand(click.Command):
     """Knows where `--` stood: what comes before it names the deployment."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Split at the first `--`."""
-        ctx.meta["split"] = args.index("--") if "--" in args else None
+        """Split at the first `--`; options, which come first, are no words."""
+        flags = next((place for place, word in enumerate(args) if not word.startswith("-") or word == "--"), 0)
+        ctx.meta["split"] = args.index("--") - flags if "--" in args else None
         return super().parse_args(ctx, args)
 
 
@@ -162,8 +204,9 @@ class _ExecCommand(click.Command):
     epilog="Example:  tfgrid-compose exec my-app -- systemctl status nginx",
 )  # fmt: skip
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[APP] -- CMD…")
+@_over
 @click.pass_context
-def exec_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+def exec_command(ctx: click.Context, words: tuple[str, ...], kind: str | None) -> None:
     """Run a command on the machine, as root. Its exit code and streams are passed through.
 
     One word is a shell line ('ls | wc -l'); several are a program with its arguments.
@@ -176,7 +219,7 @@ def exec_command(ctx: click.Context, words: tuple[str, ...]) -> None:
         if not command:
             raise UsageError("exec needs a command", why="none was given", fix="tfgrid-compose exec my-app -- uptime")
         tty = sys.stdin.isatty() and sys.stdout.isatty()
-        line = operate.shell_argv(store, deployment, operate.command_line(command), tty=tty)
+        line = operate.shell_argv(store, deployment, operate.command_line(command), tty=tty, kind=kind or "", say=_say)
     ssh.replace_process(line)
 
 
@@ -256,7 +299,7 @@ def run_command(app_command: bool, name: str | None, words: tuple[str, ...]) -> 
             return
         line = operate.app_command(deployment, name, arguments, builtin_names())
         tty = operate.commands(deployment)[name]["tty"] and sys.stdin.isatty() and sys.stdout.isatty()
-        argv = operate.shell_argv(store, deployment, line, tty=tty)
+        argv = operate.shell_argv(store, deployment, line, tty=tty, say=_say)
     ssh.replace_process(argv)
 
 

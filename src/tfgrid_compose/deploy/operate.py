@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.deploy.context import addresses_of, deployment_folder, target_of
+from tfgrid_compose.deploy.connect import reachable
+from tfgrid_compose.deploy.context import addresses_of, deployment_folder
+from tfgrid_compose.deploy.records import view
 from tfgrid_compose.deploy.steps.ship import ROOT
 from tfgrid_compose.deploy.turn import lease_name
 from tfgrid_compose.drivers import ssh, wireguard
 from tfgrid_compose.errors import NotFoundError, ReachError, TfgridError, UsageError
-from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest.load import load_app, nearest
 from tfgrid_compose.patterns.load import load as load_pattern
-from tfgrid_compose.state import lease
+from tfgrid_compose.state import lease, settings
 from tfgrid_compose.state.store import Deployment, Store
 
 _FACTS = """ps -o etimes= -p 1 | tr -d ' '; cat /proc/loadavg | cut -d' ' -f1
@@ -79,6 +80,7 @@ def summary(deployment: Deployment) -> dict[str, Any]:
         "node": ",".join(str(machine["node"]) for machine in deployment.machines),
         "address": primary_address(deployment) if deployment.machines else "",
         "release": deployment.data.get("release", ""),
+        "usd_per_month": (deployment.data.get("price") or {}).get("usd_per_month"),
         "created": deployment.created,
         "app_dir": deployment.app_dir,
     }
@@ -94,10 +96,15 @@ def status(store: Store, deployment: Deployment) -> dict[str, Any]:
     facts["tunnel"] = {"interface": interface, "up": wireguard.is_up(interface)} if config else None
     facts["machine"] = _machine_facts(store, deployment) if deployment.machines else {"reachable": False}
     live, known = facts["machine"].get("release", ""), facts["release"]
+    leads = view(deployment, hook_machine(deployment)) if deployment.machines else None
+    facts["domain"] = leads.to_dict() if leads else None
     facts["problems"] = _problems(facts, live, known)
+    if leads and leads.problem:
+        facts["problems"].append(f"{leads.problem}; `tfgrid-compose dns {deployment.name}` says more")
     runs = store.runs(deployment.id, 1)
     facts["last_run"] = _last_run(store, runs[0]) if runs else None
-    facts["usd_per_month"] = _price(deployment)
+    facts["price"], facts["warnings"] = _price(deployment)
+    facts["usd_per_month"] = facts["price"]["usd_per_month"] if facts["price"] else None
     return facts
 
 
@@ -119,7 +126,8 @@ def _problems(facts: dict[str, Any], live: str, known: str) -> list[str]:
 
 
 def _machine_facts(store: Store, deployment: Deployment) -> dict[str, Any]:
-    connection = ssh.Connection(target_of(store, deployment, hook_machine(deployment)))
+    target = reachable(store, deployment, hook_machine(deployment))
+    connection = ssh.Connection(target)
     service = shlex.quote(str(deployment.data.get("service") or ""))
     script = _FACTS.format(current=shlex.quote(f"{ROOT}/{deployment.name}/current"), service=service)
     try:
@@ -130,7 +138,8 @@ def _machine_facts(store: Store, deployment: Deployment) -> dict[str, Any]:
         connection.close()
     lines = [*done.stdout.splitlines(), *[""] * 6]
     return {
-        "reachable": True, "uptime_seconds": int(lines[0]) if lines[0].isdecimal() else 0, "load": lines[1],
+        "reachable": True, "address": target.address,
+        "uptime_seconds": int(lines[0]) if lines[0].isdecimal() else 0, "load": lines[1],
         "disk": " ".join(lines[2].split()),
         "release": lines[3].removeprefix("releases/"), "service": lines[4], "system": lines[5],
     }  # fmt: skip
@@ -151,13 +160,18 @@ def _last_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
             "ago_seconds": int(time.time() - (run["ended"] or run["started"]))}  # fmt: skip
 
 
-def _price(deployment: Deployment) -> float | None:
-    """Monthly price of the live contracts; None where the grid can't say."""
+def _price(deployment: Deployment) -> tuple[dict[str, Any] | None, list[str]]:
+    """(what the live contracts cost, warnings about the balance); None where the grid can't say."""
+    from tfgrid_compose.deploy.spending import purse, short_balance
+
     try:
-        listed = open_grid(deployment.network).contracts(deployment.id)
+        found = purse(open_grid(deployment.network), [deployment])
     except TfgridError:
-        return None
-    return round(sum(contract.usd_per_hour for contract in listed) * HOURS_PER_MONTH, 2)
+        return None, []
+    mine = next(item for item in found.spendings if item.deployment == deployment.id)
+    short = short_balance(found.days, settings.load().balance_days, found.tft)
+    price = None if mine.usd_per_hour is None and mine.tft_per_hour is None else mine.to_dict()
+    return price, [short] if short else []
 
 
 # Logs
@@ -207,9 +221,17 @@ def _since(text: str) -> str:
 # Commands
 
 
-def shell_argv(store: Store, deployment: Deployment, command: str | None, *, tty: bool) -> list[str]:
-    """The argv of ssh for a login or a command."""
-    target = target_of(store, deployment, hook_machine(deployment))
+def shell_argv(
+    store: Store, deployment: Deployment, command: str | None, *, tty: bool, kind: str = "", say: Callable[[str], None] = print
+) -> list[str]:
+    """The argv of ssh for a login or a command, on the preferred address that answers, or on the one of network `kind`.
+
+    `say` is told when that is not the address which worked last. Raises `UsageError` when the machine has none of `kind`.
+    """
+    machine = hook_machine(deployment)
+    target = reachable(store, deployment, machine, kind)
+    if not kind and machine.get("address") not in (None, target.address):
+        say(f"{machine['address']} does not answer; using {target.address}")
     return ssh.argv(target, command, tty=tty, share=False)
 
 

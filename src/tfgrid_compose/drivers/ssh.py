@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfgrid_compose.drivers.process import Finished, missing_program
+from tfgrid_compose.drivers.process import Finished, environment, missing_program
 from tfgrid_compose.errors import ReachError
 from tfgrid_compose.state import paths
 
@@ -79,8 +79,9 @@ class Connection:
         words = argv(self.target, command)
         try:
             process = subprocess.run(
-                words, input=input, stdin=subprocess.DEVNULL if input is None else None, capture_output=True, timeout=timeout
-            )
+                words, input=input, stdin=subprocess.DEVNULL if input is None else None, capture_output=True, timeout=timeout,
+                env=environment(),
+            )  # fmt: skip
         except FileNotFoundError as error:
             raise missing_program("ssh") from error
         except subprocess.TimeoutExpired as error:
@@ -89,6 +90,8 @@ class Connection:
             ("ssh", self.target.address, command[:60]), process.returncode,
             process.stdout.decode(errors="replace"), process.stderr.decode(errors="replace"),
         )  # fmt: skip
+        if finished.code < 0:
+            raise self.lost(f"ssh was ended by signal {-finished.code}")
         if finished.code == CONNECTION_LOST:
             raise self.lost((finished.stderr.strip().splitlines() or ["the connection was closed"])[-1])
         return finished
@@ -97,7 +100,7 @@ class Connection:
         """Run a command line, passing on every line of output as it comes; returns the exit code."""
         process = subprocess.Popen(
             argv(self.target, command), stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment(),
         )  # fmt: skip
         try:
             if input is not None and process.stdin:
@@ -127,7 +130,7 @@ class Connection:
         """End the shared connection."""
         if self.target.control_path.exists():
             words = ["ssh", *options(self.target), "-O", "exit", f"{self.target.user}@{self.target.address}"]
-            subprocess.run(words, capture_output=True, timeout=10)
+            subprocess.run(words, capture_output=True, timeout=10, env=environment())
 
 
 def _make_folders(target: Target) -> None:
@@ -165,22 +168,37 @@ def wait_for_login(targets: Sequence[Target], deadline: float, waiting: Callable
     )
 
 
+def answering(targets: Sequence[Target], timeout: float = 3.0) -> Target | None:
+    """The first target, in order of preference, where an ssh server answers within `timeout` seconds; None when none does.
+
+    No login is tried: whoever asks is about to make one.
+    """
+    return next((target for target in targets if not knock(target, timeout)), None)
+
+
 def _try_login(target: Target) -> str:
     """Why a login does not work; empty when it does."""
+    refused = knock(target, 2.0)
+    if refused:
+        return refused
     try:
-        with socket.create_connection((target.address, target.port), timeout=2) as probe:
-            probe.settimeout(3)
-            if not probe.recv(4).startswith(b"SSH"):
-                return "something else than ssh answers"
-    except OSError as error:
-        return error.strerror or str(error) or type(error).__name__
-    try:
-        done = subprocess.run(argv(target, "true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+        words = argv(target, "true")
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, env=environment())
     except subprocess.TimeoutExpired:
         return "ssh answers, but a login does not end"
     return "" if done.returncode == 0 else (done.stderr.decode(errors="replace").strip().splitlines() or ["login failed"])[-1]
 
 
+def knock(target: Target, timeout: float) -> str:
+    """Why no ssh server answers; empty when one does."""
+    try:
+        with socket.create_connection((target.address, target.port), timeout=timeout) as probe:
+            probe.settimeout(3)
+            return "" if probe.recv(4).startswith(b"SSH") else "something else than ssh answers"
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
+
+
 def replace_process(words: list[str]) -> None:
     """Become the ssh client: exit code, streams and signals are then its own."""
-    os.execvp(words[0], words)
+    os.execvpe(words[0], words, environment())

@@ -24,11 +24,11 @@ class Reach(Step):
 
     def describe(self, context: Context) -> str:
         """The order of networks."""
-        return f"ssh answers, trying {', '.join(context.app.manifest.network.preferred())} in this order"
+        return f"ssh answers, trying {', '.join(context.networks.prefer)} in this order"
 
     def inputs(self, context: Context) -> dict[str, str]:
         """Which machines, and on which addresses in which order."""
-        prefer = ",".join(context.app.manifest.network.preferred())
+        prefer = ",".join(context.networks.prefer)
         machines = {machine["name"]: str(machine["contract"]) for machine in context.machines()}
         return {"prefer": prefer, **(machines or {"machines": UNKNOWN})}
 
@@ -43,7 +43,7 @@ class Reach(Step):
     def apply(self, context: Context) -> str:
         """Wait for a login on every machine and remember the addresses that worked."""
         context.close()
-        context.remember(prefer=list(context.app.manifest.network.preferred()))
+        context.remember(prefer=list(context.networks.prefer))
         machines = context.machines()
         if len(machines) == 1:
             found = [self._reach(context, machines[0])]  # In this thread, where Ctrl-C ends it at once.
