@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from tfgrid_compose.manifest.sizes import disk_gib, memory_mib
+
 _WAIT_BY_DEFAULT = 3600.0
 _NUMBER = re.compile(r"^\d+(\.\d+)?$")
 
@@ -27,6 +29,23 @@ class WaitingCommand(click.Command):
             if word == "--wait" and not _NUMBER.match(following):
                 words[place] = f"--wait={_WAIT_BY_DEFAULT:g}"
         return super().parse_args(ctx, words)
+
+
+class SizeType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A size with an optional unit."""
+
+    def __init__(self, name: str, parse: Callable[[str], int]) -> None:
+        self.name, self._parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """To MB or GB."""
+        try:
+            return int(self._parse(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+SIZE_MIB, SIZE_GIB = SizeType("size", memory_mib), SizeType("size", disk_gib)
 
 
 def TURN(function: Callable[..., Any]) -> Callable[..., Any]:
