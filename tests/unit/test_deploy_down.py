@@ -14,6 +14,7 @@ from tests.unit.workbench import Bench, contract
 from tfgrid_compose.deploy import down
 from tfgrid_compose.errors import EnvironmentError_, GridError, InfrastructureError, InterruptedError_, TfgridError
 from tfgrid_compose.state import backups, paths
+from tfgrid_compose.state.check import look
 
 PLACES = ["contracts and machines", "tunnel", "configuration files", "routes", "keys"]
 
@@ -159,3 +160,17 @@ def test_the_private_key_of_the_tunnel_is_never_shown(bench: Bench, terraform: l
     bench.events.clear()
     bench.down()
     assert "a-key-of-the-tunnel" not in str([event.to_dict() for event in bench.events])
+
+
+def test_a_down_that_is_killed_after_all_is_forgotten_leaves_no_run_that_nobody_can_end(
+    bench: Bench, terraform: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise SystemExit("killed")
+
+    monkeypatch.setattr(bench.store, "end_run", killed)
+    with pytest.raises(SystemExit):
+        bench.down()
+    assert bench.store.deployments() == []
+    assert bench.store.runs(limit=1)[0]["outcome"] == "succeeded"
+    assert look(bench.store) == []

@@ -8,20 +8,33 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tfgrid_compose.deploy import domain
 from tfgrid_compose.deploy.context import deployment_folder
 from tfgrid_compose.deploy.engine import Run
+from tfgrid_compose.deploy.payer import same_payer
+from tfgrid_compose.deploy.records import Keeper, shown
 from tfgrid_compose.deploy.releases import prune_archives
 from tfgrid_compose.deploy.retry import Policy
 from tfgrid_compose.deploy.steps.infrastructure import private_keys, session
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.drivers.process import run
 from tfgrid_compose.drivers.terraform import find
-from tfgrid_compose.errors import EnvironmentError_, GridError, InfrastructureError, PatternError, StateError, TfgridError
+from tfgrid_compose.errors import (
+    DnsError,
+    EnvironmentError_,
+    GridError,
+    InfrastructureError,
+    ManifestError,
+    PatternError,
+    StateError,
+    TfgridError,
+)
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
-from tfgrid_compose.observe.events import Stream, step_progress
+from tfgrid_compose.observe.events import Stream, notice, step_progress
 from tfgrid_compose.patterns import load as patterns
 from tfgrid_compose.state import backups, paths
+from tfgrid_compose.state.problem import count
 from tfgrid_compose.state.store import Deployment, Store
 
 
@@ -49,7 +62,7 @@ class Removal:
         self._policy = policy or Policy()
         self._grid: Grid = open_grid(deployment.network)
         self._contracts = {int(id) for id in deployment.data.get("contracts", [])}
-        self._had_state = False
+        self._dns_problem: TfgridError | None = None
         self._keys = paths.runtime_dir() / "keys" / deployment.id
         self._folder = deployment_folder(deployment)
 
@@ -59,6 +72,7 @@ class Removal:
         with contextlib.suppress(StateError):  # A damaged secret can't be shown either, and must not stand in the way.
             config = (store.secret(deployment.id, "wireguard") or b"").decode()
             self._stream.redactor.add(*private_keys(config))
+        same_payer(self._grid, deployment)
         backups.save(store.path, f"down-{deployment.name}")
         self._deployment = store.save(replace(deployment, status="destroying"))
         run = Run(store, self._stream, self._deployment, "down", self._policy)
@@ -69,15 +83,35 @@ class Removal:
             return ", ".join(f"no {check.name}" for check in checks)
 
         with run.recorded([("tunnel", 0.3), ("infrastructure", 2.0), ("verify", 0.5)]):
+            self._free_domain(run)
             run.perform("tunnel", "WireGuard interface and configuration", self._take_tunnel_down)
             run.perform("infrastructure", "machines, networks and contracts", self._destroy)
             run.perform("verify", "looking at every place where something could be left", verify)
-            store.forget(deployment.id)
+            store.forget(deployment.id, run.number)
         prune_archives(store)
         return checks
 
     def _progress(self, text: str, milestone: bool) -> None:
         self._stream.emit(step_progress("infrastructure", text, milestone))
+
+    def _free_domain(self, run: Run) -> None:
+        """Delete the records of its domain, before the address that they lead to is somebody else's.
+
+        A failure is told, and told again at the end; machines go all the same.
+        """
+        made = domain.ours(self._deployment)
+        if not made:
+            return
+        look = domain.looker(self._store, self._deployment, {})
+        keeper = Keeper(self._store, self._deployment, look, self._stream.redactor, lambda text: self._progress(text, True))
+        names = ", ".join(sorted({item.record.name for item in made}))
+        try:
+            run.perform("dns", f"records of {names}", lambda: count(keeper.withdraw(), "record"))
+        except (DnsError, ManifestError) as error:
+            self._dns_problem = error
+            self._stream.emit(notice(f"{error.what}: {error.why}; the machines go all the same", "warning"))
+        finally:
+            self._deployment = keeper.deployment
 
     def _take_tunnel_down(self) -> str:
         interface = str(self._deployment.data.get("interface", ""))
@@ -94,11 +128,10 @@ class Removal:
         try:
             # A state that Terraform could not hand over may be all that knows of a contract.
             left_over = self._folder / "terraform" / "errored.tfstate"
-            self._had_state = left_over.exists() or bool(self._store.secret(self._deployment.id, "tfstate"))
-            if self._had_state:
+            if left_over.exists() or self._store.secret(self._deployment.id, "tfstate"):
                 self._grid.prepare(lambda text: self._progress(text, True))
                 self._terraform_destroy()
-        except (InfrastructureError, PatternError, StateError, EnvironmentError_) as error:
+        except (GridError, InfrastructureError, PatternError, StateError, EnvironmentError_) as error:
             problem = error
         left = self._ours(problem)
         if problem:
@@ -109,16 +142,15 @@ class Removal:
         return f"{len(self._contracts)} contracts" if self._contracts else "there were none"
 
     def _ours(self, problem: TfgridError | None) -> list[int]:
-        """Contracts on the grid that carry the deployment's id. Raises `problem` where that can't be told."""
+        """Contracts on the grid that carry the deployment's id.
+
+        Raises `GridError` when the grid can't be asked, or the `problem` that came before: what a crash left would stand on
+        and cost, and nobody would know of it any more.
+        """
         try:
             found = [contract.id for contract in self._grid.contracts(self._deployment.id)]
         except GridError as error:
-            if problem:
-                raise problem from error
-            if self._contracts and not self._had_state:
-                raise  # Contracts are remembered, and neither Terraform nor the grid can say what became of them.
-            self._progress(f"{error.what}: {error.why}", True)
-            return []
+            raise problem or error from error
         self._contracts |= set(found)
         return found
 
@@ -147,7 +179,12 @@ class Removal:
             Check("routes", tuple(route for route in routes if ip_range and route.startswith(ip_range) and interface in route)),
             Check("keys", _existing(self._keys)),
         ]
+        made = domain.ours(self._deployment)
+        if made or self._deployment.data.get("dns"):
+            checks.append(Check("domain records", tuple(shown([item.record]) for item in made)))
         dirty = [check for check in checks if not check.clean]
+        if [check.name for check in dirty] == ["domain records"] and self._dns_problem:
+            raise self._records_left(self._dns_problem, dirty[0])
         if dirty:
             raise GridError(
                 f"something of {self._deployment.name} is left: {', '.join(dirty[0].remains)}",
@@ -157,6 +194,17 @@ class Removal:
                 code="leftovers",
             )
         return checks
+
+    def _records_left(self, problem: TfgridError, check: Check) -> DnsError:
+        name = self._deployment.name
+        return DnsError(
+            f"records of {name} are left: {', '.join(check.remains)}",
+            why=f"{problem.what}: {problem.why}",
+            details=["machines, contracts and all else of it are gone"],
+            fix=f"{problem.fix}, then run `tfgrid-compose down {name}` again; or delete them by hand, and run "
+            f"`tfgrid-compose dns forget {name}` before",
+            code="dns-leftovers",
+        )
 
 
 def remove_files(deployment: Deployment) -> None:

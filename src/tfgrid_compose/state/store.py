@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tfgrid_compose.state.audit import Audit
 from tfgrid_compose.state.deployments import Deployment, Deployments
 from tfgrid_compose.state.journal import Journal
@@ -26,9 +28,13 @@ class Store(Deployments, Journal, Releases, Secrets, Audit):
         with self.changed_secrets(deployment, dict.fromkeys(environment_name(id) for id in ids)) as db:
             db.executemany("DELETE FROM releases WHERE deployment = ? AND id = ?", [(deployment, id) for id in ids])
 
-    def forget(self, id: str) -> None:
-        """Remove a deployment with its releases and secrets; its runs and its audit entries stay as history."""
+    def forget(self, id: str, run: int = 0) -> None:
+        """Remove a deployment with its releases and secrets; its runs and its audit entries stay as history.
+
+        `run` is the run that did it: it ends in the same transaction, because no later one could say that it was cut off.
+        """
         with self.write() as db:
+            db.execute("UPDATE runs SET ended = ?, outcome = 'succeeded' WHERE id = ?", (time.time(), run))
             for table in ("secrets", "seals", "done", "releases"):
                 db.execute(f"DELETE FROM {table} WHERE deployment = ?", (id,))  # noqa: S608  # fixed names
             db.execute("DELETE FROM deployments WHERE id = ?", (id,))
