@@ -167,7 +167,7 @@ def _type_text(annotation: Any, metadata: list[Any]) -> str:
         return f"mapping of {_type_text(arguments[0], [])} to {_type_text(arguments[1], [])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "keys"
-    names = {str: "text", int: "whole number", bool: "yes or no", Any: "anything"}
+    names = {str: "text", int: "whole number", float: "number", bool: "yes or no", Any: "anything"}
     return names.get(annotation, str(annotation)) + _bounds(metadata)
 
 

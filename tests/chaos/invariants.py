@@ -10,8 +10,9 @@ from typing import Any
 from tests.chaos.bench import NAME, UNCHANGED, Bench, Outcome, deploy
 from tests.chaos.machine import DATA, PLATFORM, SERVICE, Machine
 from tests.chaos.strikes import INTERRUPT, SIGNAL
-from tfgrid_compose.deploy.steps.infrastructure import STATE, contracts_in
+from tfgrid_compose.deploy.steps.infrastructure import STATE
 from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import StateError
 from tfgrid_compose.grids.marks import deployment_of

@@ -5,7 +5,7 @@ machines, adoption by name, half-done cancels and restores; and this computer's 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 from tests.chaos.machine import Machine
 from tests.chaos.strikes import current, point
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.base import GIB, Capacity, ContractInfo, Marked, Node, Progress
+from tfgrid_compose.grids.base import GIB, Account, Capacity, ContractInfo, Marked, Node, Progress
+from tfgrid_compose.grids.client import Client
 from tfgrid_compose.grids.marks import app_of, deployment_of
+from tfgrid_compose.grids.pricing import Rates
 
 LIVE = ("Created", "Cancelling")
 Work = Generator[str, None, Any]
@@ -63,7 +65,8 @@ class World:
     """Everything that stands outside of tfgrid-compose's own files.
 
     `here`: the grid runs on this computer, so that a power cut ends its machines too, and no network is needed.
-    `lists`: contracts can be listed and cancelled without Terraform.
+    `lists`: contracts are listed; where they are not, the directory lags behind and does not know them yet. `full` are
+    nodes that have no room after all. `global_addresses`: machines have addresses of the internet.
     """
 
     adopts: bool = True
@@ -74,6 +77,10 @@ class World:
     machines: dict[int, Machine] = field(default_factory=dict)
     tunnels: dict[str, Tunnel] = field(default_factory=dict)
     restores: list[tuple[int, str]] = field(default_factory=list)
+    full: set[int] = field(default_factory=set)
+    # What the provider of a domain's zone has: {(name, type, content)}.
+    records: set[tuple[str, str, str]] = field(default_factory=set)
+    global_addresses: bool = False
     last: int = 1000
     violations: list[str] = field(default_factory=list)
 
@@ -161,6 +168,8 @@ class World:
         return (yield from self._realise(contract, config))
 
     def _open(self, config: dict[str, Any]) -> Contract:
+        if config["node"] in self.full:
+            raise GridError(f"node {config['node']} does not have enough resources. needed: [mru: 2], free: [mru: 1]")
         contract = Contract(self.next(), config["node"], "vm", config["name"], config["project"], config["network"])
         self.contracts[contract.id] = contract
         self.watch()
@@ -286,10 +295,12 @@ class MemoryGrid:
     """Network `local`, in this world."""
 
     needs_root = False
-    lists_nodes = True
+    play_money = True
+    attaches_provider = True
 
     def __init__(self, network: str = "local") -> None:
         self.name = network
+        self.global_addresses = _world.global_addresses
         self.adopts = self.can_snapshot = _world.adopts
 
     def _call(self, what: str) -> World:
@@ -317,17 +328,39 @@ class MemoryGrid:
         self._call("nodes")
         return [_node(id, cores, memory) for id, cores, memory in _SIZES]
 
+    def these_nodes(self, ids: Collection[int]) -> list[Node]:
+        """Some of them."""
+        return [node for node in self.nodes() if node.id in ids]
+
     @contextmanager
     def terraform(self, progress: Progress, *, only_look: bool = False) -> Iterator[dict[str, str]]:
         """Nothing is needed."""
         yield {"TF_VAR_mnemonic": "words", "TF_VAR_tfgrid_network": "dev"}
 
+    def client(self) -> Client:
+        """There is none: what would be asked of it is free here."""
+        raise GridError("this network has no directory", code="gridproxy-unreachable")
+
+    def account(self) -> Account:
+        """Somebody with enough."""
+        return Account(self.name, "5Memory", twin=1, tft=10_000.0)
+
+    def payer(self) -> str:
+        """Always the same."""
+        return "5Memory"
+
+    def rates(self) -> Rates:
+        """Play prices."""
+        return Rates(0.01)
+
+    def all_contracts(self) -> list[ContractInfo]:
+        """All of the account."""
+        return [_info(item) for item in self._call("all-contracts").live()]
+
     def contracts(self, deployment: str) -> list[ContractInfo]:
         """Contracts whose names carry the id."""
         world = self._call("contracts")
-        if not world.lists:
-            raise GridError("contracts of this network can't be listed", code="contract-list-unsupported")
-        return [_info(item) for item in world.live() if deployment in item.name]
+        return [_info(item) for item in world.live() if deployment in item.name and world.lists]
 
     def marked(self) -> list[Marked]:
         """Everything with our mark."""
@@ -337,12 +370,12 @@ class MemoryGrid:
     def alive(self, contracts: Sequence[int]) -> bool:
         """Whether all exist."""
         world = self._call("alive")
-        return not world.lists or all(world.standing(id) for id in contracts)
+        return all(world.standing(id) for id in contracts)
 
     def cancel(self, contracts: Sequence[int]) -> None:
         """Machines and networks go with their contracts."""
         world = self._call("cancel")
-        for id in contracts if world.lists else ():
+        for id in contracts:
             network = next((item for item in world.networks.values() if id in item.contracts.values()), None)
             _played(world.drop_network(network.id) if network else world.cancel(id))
 

@@ -62,6 +62,30 @@ def test_ps_lists_it_as_table_and_json(cli: Cli, app: Path) -> None:
     assert NAME in cli.run("ps").stdout
 
 
+def test_node_price_and_contracts_tell_of_the_same_machine(cli: Cli, app: Path) -> None:
+    mine = next(row for row in json.loads(cli.run("ps", "--json").stdout) if row["name"] == NAME)
+    nodes = {node["id"]: node for node in json.loads(cli.run("nodes", "--json").stdout)["nodes"]}
+    node = nodes[int(mine["node"])]
+    assert len(nodes) == 6 and node["used"]["cru"] >= 1
+    assert f"Node {node['id']}" in cli.run("nodes", "show", mine["node"]).stdout
+    contracts = json.loads(cli.run("contracts", "--json").stdout)["contracts"]
+    kinds = {item["kind"]: item for item in contracts if item["deployment"] == NAME}
+    assert set(kinds) == {"vm", "network"} and kinds["vm"]["node"] == node["id"]
+    (network,) = json.loads(cli.run("cost", "--json").stdout)["networks"]
+    cost = next(item for item in network["deployments"] if item["name"] == NAME)
+    assert network["play_money"] and network["balance_days"] > 1
+    assert cost["usd_per_month"] == pytest.approx(kinds["vm"]["usd_per_hour"] * 720, abs=0.01)
+    assert cli.status(NAME)["usd_per_month"] == pytest.approx(cost["usd_per_month"], abs=0.01)
+    explained = cli.run("plan", str(app), "--name", "e2e-other", "--explain").stdout
+    assert "Looked at 6 nodes" in explained and "Next best" in explained
+
+
+def test_what_is_dearer_than_the_budget_is_refused_before_anything_is_made(cli: Cli, app: Path) -> None:
+    refused = cli.run("up", str(app), "--name", "e2e-dear", "--max-monthly", "1USD", "--yes", code=2)
+    assert "would cost" in refused.stderr and "--size dev" in refused.stderr
+    assert "e2e-dear" not in cli.run("contracts", "--json").stdout + cli.run("ps", "--json").stdout
+
+
 def test_a_folder_a_name_and_the_beginning_of_an_id_mean_the_same(cli: Cli, app: Path) -> None:
     id = next(row["id"] for row in json.loads(cli.run("ps", "--json").stdout) if row["name"] == NAME)
     for target in (str(app), NAME, id[:6]):

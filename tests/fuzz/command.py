@@ -13,15 +13,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from tests.fuzz.runner import Unclean
+from tfgrid_compose.cli import contracts
 from tfgrid_compose.cli import main as entry
 from tfgrid_compose.drivers import ssh
 from tfgrid_compose.errors import EnvironmentError_
-from tfgrid_compose.grids import registry
+from tfgrid_compose.grids import client, registry
+from tfgrid_compose.grids.asking import Patience
 from tfgrid_compose.grids.live import LiveGrid
 from tfgrid_compose.localgrid import engine
 from tfgrid_compose.observe.redact import PROCESS
@@ -106,6 +110,9 @@ def edges(answers: tuple[int, bytes, bytes] = FakeProcess.answers) -> Iterator[N
     def refused(*_: Any, **__: Any) -> None:
         raise ConnectionRefusedError(111, "Connection refused")
 
+    def unknown(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
     def replaced(*words: Any) -> None:
         [os.fsencode(word) for word in words[-1]]
         raise SystemExit(0)
@@ -116,11 +123,16 @@ def edges(answers: tuple[int, bytes, bytes] = FakeProcess.answers) -> Iterator[N
     def no_grid(*_: Any, **__: Any) -> None:
         raise EnvironmentError_("the local grid needs root", why="a fuzz run has none", fix="none", code="root-needed")
 
+    def bored(seconds: float) -> None:
+        raise KeyboardInterrupt  # Whoever watches contracts looks once, then presses Ctrl-C.
+
     with ExitStack() as stack:
+        stack.enter_context(patch.object(contracts, "time", SimpleNamespace(sleep=bored, time=time.time)))
         for owner, name, fake in (
             (subprocess, "Popen", FakeProcess), (ssh, "replace_process", replaced), (os, "execv", replaced), (os, "execvp", replaced),
             (os, "kill", lambda *_: None), (time, "sleep", clock.sleep), (time, "monotonic", clock.monotonic),
-            (socket, "create_connection", refused), (keys, "ask_hidden", lambda question: None), (signal, "signal", lambda *_: None),
+            (socket, "create_connection", refused), (socket, "getaddrinfo", unknown), (client, "Patience", partial(Patience, attempts=1)),
+            (keys, "ask_hidden", lambda question: None), (signal, "signal", lambda *_: None),
             (engine.Engine, "__init__", no_grid), (FakeProcess, "answers", answers), (keys, "_stretched", cheap), (envelope, "_stretched", cheap),
         ):  # fmt: skip
             stack.enter_context(patch.object(owner, name, fake))

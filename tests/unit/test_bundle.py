@@ -66,6 +66,7 @@ def test_what_never_belongs_on_a_machine_stays_out(tmp_path: Path) -> None:
         ".terraform/x",
         ".venv/x",
         "node_modules/a/b",
+        ".tfgrid-mnemonic",
         "src/__pycache__/m.pyc",
         ".DS_Store",
         ".hg/x",

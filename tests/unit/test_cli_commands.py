@@ -134,6 +134,13 @@ def test_names_of_commands_are_completed(home: Path) -> None:
     assert done.stdout == "plain,validate\n"
 
 
+@pytest.mark.parametrize("words, wanted", [("contracts ca", "cancel"), ("dns ap", "apply"), ("runs ca", "cancel"),
+                                           ("secrets un", "unset"), ("network pre", "prefer")])  # fmt: skip
+def test_commands_of_groups_that_work_without_one_are_completed(home: Path, words: str, wanted: str) -> None:
+    done = python(IMPORTS, **(COMPLETE | {"COMP_CWORD": "2"}), COMP_WORDS=f"tfgrid-compose {words}")
+    assert done.stdout == f"plain,{wanted}\n"
+
+
 def test_completion_of_names_loads_nothing_heavy(home: Path) -> None:
     done = python(IMPORTS, **COMPLETE, COMP_WORDS="tfgrid-compose ")
     assert "plain,up" in done.stdout.splitlines()
@@ -243,7 +250,7 @@ def test_ps_lists_what_is_remembered(call: Call) -> None:
     code, out, err = call("ps")
     assert (code, err) == (0, "")
     head, row = out.splitlines()
-    assert head.split() == ["ID", "NAME", "STATUS", "NETWORK", "NODE", "ADDRESS", "RELEASE", "AGE"]
+    assert head.split() == ["ID", "NAME", "STATUS", "NETWORK", "NODE", "ADDRESS", "RELEASE", "MONTH", "AGE"]
     assert row.split()[:7] == ["a1b2c3", "my-app", "running", "main", "7", "10.5.3.2", "r1"]
     (item,) = json.loads(call("ps", "--json")[1])
     assert (item["id"], item["node"], item["app_dir"]) == ("a1b2c3d4e5f60718", "7", "/app")
@@ -572,3 +579,22 @@ def test_doctor_tells_what_is_missing_and_how_to_get_it(call: Call, monkeypatch:
     code, out, err = call("doctor", "--fix")
     assert (code, fixed) == (0, [["apt-get", "install", "wireguard-tools"]])
     assert err == "$ apt-get install wireguard-tools\n"
+
+
+@pytest.mark.parametrize("words, wanted", [(("nodes", "show", "x"), "'x' is no whole number"),
+                                           (("nodes", "--min-cpu", "ten"), "'ten' is no whole number"),
+                                           (("plan", "--min-uptime-days", "x"), "'x' is no number")])  # fmt: skip
+def test_a_number_that_is_none_is_told_in_plain_words(call: Call, words: tuple[str, ...], wanted: str) -> None:
+    code, _, err = call(*words)
+    assert (code, wanted in err, " range" in err) == (2, True, False)
+
+
+@pytest.mark.parametrize("words", [("contracts", "cancel", "my-app"), ("contracts", "show", "my-app")])
+def test_a_contract_is_no_name(call: Call, words: tuple[str, ...]) -> None:
+    code, _, err = call(*words)
+    assert code == 2 and "`my-app` is no number of a contract" in err and "tfgrid-compose down" in err
+
+
+def test_a_url_without_tls_is_refused_in_words(call: Call) -> None:
+    code, _, err = call("config", "set", "networks.main.gridproxy", "http://gridproxy.example")
+    assert code == 2 and "https://" in err and "^" not in err

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.workbench import Bench
 from tfgrid_compose.deploy import diff
 from tfgrid_compose.deploy.diff import Difference, Side, compare
+from tfgrid_compose.deploy.options import PlacementOptions
 from tfgrid_compose.errors import ManifestError, StateError
 from tfgrid_compose.state import blobs
 from tfgrid_compose.state.store import Release
@@ -198,3 +199,16 @@ def test_damage_and_a_folder_that_is_gone_are_errors_that_say_so(bench: Bench) -
     (bench.folder / "tfgrid-compose.yaml").unlink()
     with pytest.raises(ManifestError):
         diff.of_folder(bench.deployment)
+
+
+def test_two_releases_differ_in_where_they_stood_and_what_was_said_about_nodes(bench: Bench) -> None:
+    bench.up()
+    bench.up(node=9, size="large")
+    bench.up(node=None, placement=PlacementOptions(countries=("Belgium",)), size="small")
+    first, second, third = (diff.of_release(bench.store, item) for item in reversed(bench.store.releases(bench.deployment.id)))
+    moved = {item["what"]: (item["old"], item["new"]) for item in diff.compare(first, second).infrastructure}
+    assert moved["vm on node"] == ("7", "9") and "vm cpu" in moved
+    said = {item["what"]: item["new"] for item in diff.compare(second, third).infrastructure}
+    assert said["option countries"] == "Belgium" and "vm on node" not in said
+    live = diff.compare(third, diff.of_folder(bench.deployment))
+    assert live.infrastructure == [], "the folder says nothing of nodes"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.workbench import MACHINE, STEPS, Bench, contract
+from tests.unit.workbench import MACHINE, STEPS, Bench, Call, contract
 from tfgrid_compose.deploy import operate
 from tfgrid_compose.deploy.context import addresses_of, target_of
 from tfgrid_compose.deploy.plan import make_plan
@@ -485,3 +485,30 @@ def test_problems_of_a_deployment_come_with_the_next_command() -> None:
     assert operate._problems(facts, "r1", "r1") == []
     assert "`tfgrid-compose up` goes on" in operate._problems({**facts, "status": "failed"}, "r1", "r1")[0]
     assert "`tfgrid-compose down` goes on" in operate._problems({**facts, "status": "destroying"}, "r1", "r1")[0]
+
+
+class Asked:
+    """A grid that notes which of its methods are called."""
+
+    def __init__(self, grid: object) -> None:
+        self._grid, self.calls = grid, list[str]()
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._grid, name)
+        if callable(found):
+            self.calls.append(name)
+        return found
+
+
+def test_an_up_with_nothing_to_do_asks_only_whether_its_contracts_live(
+    bench: Bench, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.manifest("budget: 100\nplacement: {countries: [Belgium]}\n")
+    bench.up()
+    asked = Asked(bench.grid)
+    monkeypatch.setattr(bench, "grid", asked)
+    code, out, _ = call("up", str(bench.folder), "--network", "main")
+    assert code == 0 and "nothing to do" in out
+    assert [name for name in asked.calls if name != "payer"] == ["prepare", "alive"]
+    asked.calls.clear()
+    assert call("ps")[0] == 0 and asked.calls == []

@@ -13,7 +13,6 @@ from tfgrid_compose.deploy.options import UpOptions
 from tfgrid_compose.deploy.steps.platform import user_name
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import ManifestError, NotFoundError, UsageError
-from tfgrid_compose.grids.base import GIB, Capacity, Node
 from tfgrid_compose.manifest.load import App, load_app
 from tfgrid_compose.patterns.load import load as load_pattern
 from tfgrid_compose.state.store import Deployment, Store
@@ -186,58 +185,6 @@ def test_a_new_deployment_gets_a_range_and_an_interface_of_its_own(
     with pytest.raises(UsageError) as caught:
         resolve.new_deployment(store, app, options(), "single-vm")
     assert caught.value.code == "range-exhausted"
-
-
-def node(id: int, memory: int = 64, status: str = "up", ips: int = 1) -> Node:
-    """A node with so many GiB free."""
-    room = Capacity(16, memory * GIB, 1000 * GIB)
-    return Node(id, 1, "farm", "Belgium", "Ghent", status, False, room, room, "", ips)
-
-
-class FakeGrid:
-    """A grid that lists its nodes, or not."""
-
-    needs_root = False
-
-    def __init__(self, *nodes: Node) -> None:
-        self._nodes, self.lists_nodes, self.asked = list(nodes), bool(nodes), 0
-
-    def nodes(self) -> list[Node]:
-        """All nodes."""
-        self.asked += 1
-        return self._nodes
-
-
-def place(app: App, grid: FakeGrid, placed: dict[str, list[int]] | None = None, **overrides: Any) -> list[int]:
-    """The nodes of single-vm's only role."""
-    size = resolve.RoleSizes(2, 4096, 50)
-    found = resolve.place(grid, load_pattern("single-vm"), app, {"vm": size}, overrides, placed or {})  # type: ignore[arg-type]
-    return found["vm"]
-
-
-def test_a_node_that_was_chosen_stays_and_nobody_is_asked(app_folder: Path) -> None:
-    grid = FakeGrid(node(1), node(2, 128))
-    app = load_app(app_folder)
-    assert place(app, grid, {"vm": [1]}) == [1]
-    assert place(app, grid, {"vm": [1]}, node=1) == [1]
-    assert grid.asked == 0
-    assert place(app, grid, {"vm": [1]}, node=2) == [2]
-    assert place(app, grid) == [2], "the roomiest"
-
-
-def test_the_manifests_node_is_only_a_wish(app_folder: Path) -> None:
-    app = app_of(app_folder, "nodes: {vm: 1}\n")
-    assert place(app, FakeGrid(node(1), node(2, 128))) == [1]
-    assert place(app, FakeGrid(node(1, 1), node(2, 128))) == [2]
-    assert place(app, FakeGrid(node(2, 128))) == [2]
-    assert place(app, FakeGrid()) == [1], "where nodes can't be listed it is taken as it is"
-    assert place(app, FakeGrid(), node=9) == [9]
-
-
-def test_data_disks_count_as_room_on_the_node(app_folder: Path) -> None:
-    app = app_of(app_folder, "disks:\n  - {name: data, size: 950, mount: /data}\n")
-    with pytest.raises(Exception, match="1000 GB disk"):
-        place(app, FakeGrid(node(1)))
 
 
 def test_the_users_public_keys_are_found(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.workbench import REAL_HOOK, Bench, contract
 from tfgrid_compose.deploy.steps import tunnel
 from tfgrid_compose.deploy.steps.hooks import Hook
-from tfgrid_compose.deploy.steps.infrastructure import contracts_in
+from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers.process import Finished
 from tfgrid_compose.errors import HookError, ReachError, StateError, TunnelError
 from tfgrid_compose.observe.events import StepProgress

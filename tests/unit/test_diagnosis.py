@@ -392,7 +392,7 @@ KNOWN: list[tuple[Make, str, list[str]]] = [
         "hashicorp/grid: provider registry registry.terraform.io does not have\na provider named registry.terraform.io/hashicorp/grid",
     ]),
     (init, "provider-install", [
-        "Error: Failed to query available provider packages\n\nsomething new", "Error: Failed to install provider\n\npermission denied",
+        "Error: Failed to query available provider packages\n\nsomething new", "Error: Failed to install provider\n\nsomething else",
         "Error: Failed to resolve provider packages",
     ]),
     (init, "provider-checksum", [
@@ -400,6 +400,31 @@ KNOWN: list[tuple[Make, str, list[str]]] = [
         "the local package for registry.terraform.io/threefoldtech/grid 1.11.3 doesn't match\nany of the checksums previously recorded in "
         "the dependency lock file",
         "the current package for registry.terraform.io/x doesn't match any of the checksums", "checksum mismatch",
+    ]),
+    (init, "provider-checksum", [
+        "Error: Failed to install provider\n\nError while installing threefoldtech/grid v1.11.3: error checking signature:\nopenpgp: invalid",
+        "Error: Required plugins are not installed\n\nThe installed provider plugins are not consistent with the packages selected in the\n"
+        "dependency lock file:\n  - registry.terraform.io/threefoldtech/grid: the cached package for registry.terraform.io/threefoldtech/grid\n"
+        "1.11.3 (in .terraform/providers) does not match any of the checksums recorded in the dependency lock file",
+    ]),
+    (init, "plugin-cache-full", [
+        "Error: Failed to install provider\n\nError while installing threefoldtech/grid v1.11.3: write\n"
+        "/home/u/.cache/tfgrid-compose/terraform-plugins/x: no space left on device",
+    ]),
+    (init, "plugin-cache-unusable", [
+        "Error: Invalid plugin cache directory",
+        "The specified plugin cache dir /home/u/x cannot be opened: stat\n/home/u/x: no such file or directory",
+        "Error: Failed to install provider\n\nError while installing threefoldtech/grid v1.11.3: mkdir\n/home/u/.cache/x: permission denied",
+    ]),
+    (init, "registry-tls", [
+        "could not connect to registry.terraform.io: failed to request discovery document: Get\n\"https://registry.terraform.io/.well-known/"
+        "terraform.json\": tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        "Get \"https://registry.opentofu.org/x\": x509: certificate has expired or is not yet valid",
+        "Error: Failed to install provider\n\nError while installing threefoldtech/grid v1.11.3: github.com: x509: unknown authority",
+    ]),
+    (init, "provider-gone", [
+        "Error: Required plugins are not installed\n\n  - registry.terraform.io/threefoldtech/grid: there is no package for\n"
+        "registry.terraform.io/threefoldtech/grid 1.11.3 cached in .terraform/providers",
     ]),
     (init, "lock-file-stale", ["Error: Inconsistent dependency lock file"]),
     (init, "backend-changed", ["Error: Backend initialization required, please run \"terraform init\"", "Error: Backend configuration changed"]),
@@ -645,7 +670,7 @@ TRANSIENT = {
     "chain-behind", "node-without-chain", "transaction-race", "chain-unreachable", "chain-slow", "contract-hash",
     "twin-relay", "relay-unreachable", "gridproxy-down", "node-unreachable", "no-access-point", "image-unreachable", "image-mount",
     "grid-timeout", "grid-no-connection",
-    "state-locked", "state-unsaved", "registry-unreachable", "plugin-crashed", "provider-inconsistent", "terraform-stopped",
+    "state-locked", "state-unsaved", "registry-unreachable", "plugin-crashed", "provider-inconsistent", "terraform-stopped", "provider-gone",
     "machine-booting", "ssh-handshake", "ssh-broken", "ssh-refused", "no-route-to-machine", "wireguard-handshake", "machine-silent",
     "ansible-unreachable",
     "apt-lock", "apt-mirror-sync", "apt-fetch", "dns-machine", "dns-here", "machine-no-internet",
@@ -654,6 +679,7 @@ TRANSIENT = {
 # Codes that name an error of ours and a row: both mean the same thing.
 SHARED = {
     "disk-shrinks", "node-full", "node-not-found", "no-public-ip", "route-conflict", "hook-timeout", "machine-disk-full", "disk-full",
+    "chain-unreachable", "chain-slow", "chain-behind", "mnemonic-invalid", "key-type-unknown", "port-taken",
 }  # fmt: skip
 
 

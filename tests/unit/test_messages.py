@@ -33,6 +33,7 @@ BARE = {
     ("localgrid/deployments.py", "…"): "an AddressError's own words, in the provider's manner; the table knows them",
     ("localgrid/networks.py", "…"): "an AddressError's own words, in the provider's manner; the table knows them",
     ("localgrid/provider/deployment.py", "the local grid has no …"): "it is its own reason",
+    ("localgrid/provider/server.py", "the local grid has no data source …"): "it is its own reason",
     ("localgrid/provider/server.py", "resource … doesn't support import"): "the real provider's words; only `terraform import` meets them",
     ("localgrid/snapshots.py", "there is no machine to take a snapshot of"): "TO MEND: it has no next command",
     ("localgrid/snapshots.py", "there is no snapshot `…`"): "TO MEND: it has no next command",

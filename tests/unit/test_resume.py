@@ -210,3 +210,24 @@ def test_resume_and_repair_exclude_each_other(bench: Bench, call: Call) -> None:
 
 def test_resume_of_what_is_not_deployed_says_so(bench: Bench, call: Call) -> None:
     assert call("up", "--resume", "my-app")[0] == 5
+
+
+# What the budget said
+
+
+def test_a_resumed_run_keeps_the_sum_that_it_may_cost_and_another_one_can_be_said(bench: Bench, call: Call) -> None:
+    stop(bench, "terraform", max_monthly=9.0)
+    bench.grid.tft = 0.5  # Without its discount the machine is dearer.
+    bench.manifest("resources: {cpu: {recommended: 8}}\n")
+    code, _, err = call("up", "--resume", "my-app")
+    assert code == 2 and "more than 9.00 USD" in err
+    bench.grid.tft = 1e6
+    assert call("up", "--resume", "my-app", "--max-monthly", "500")[0] == 0
+
+
+@pytest.mark.parametrize(("sum", "code"), [("1USD", 2), ("500USD", 0)])
+def test_a_repair_is_refused_for_money_only_when_a_sum_is_said_with_it(bench: Bench, call: Call, sum: str, code: int) -> None:
+    bench.up()
+    bench.grid.live = {}
+    assert call("up", "--repair", "my-app", "--max-monthly", sum)[0] == code
+    assert bool(bench.grid.live) == (code == 0)

@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.directory import FakeDirectory
 from tfgrid_compose.cli import down as cli_down
 from tfgrid_compose.cli import up as cli_up
 from tfgrid_compose.deploy import down, drift, engine, operate, rollback, up
@@ -31,7 +32,8 @@ from tfgrid_compose.drivers import ansible, ssh, wireguard
 from tfgrid_compose.drivers.process import Finished
 from tfgrid_compose.errors import GridError, ReachError
 from tfgrid_compose.grids import registry
-from tfgrid_compose.grids.base import ContractInfo, Marked, Node
+from tfgrid_compose.grids.base import Account, ContractInfo, Marked, Node
+from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.observe.events import Event, Notice, Stream
 from tfgrid_compose.observe.redact import Redactor
 from tfgrid_compose.state.store import Deployment, Release, Store
@@ -49,29 +51,62 @@ STEPS = ["infrastructure", "tunnel", "reach", "platform", "ship", "setup", "conf
 class FakeGrid:
     """A grid that remembers contracts and copies of disks, and does what a test says."""
 
-    name, needs_root, lists_nodes, adopts = "main", False, False, True
+    name, needs_root, adopts = "main", False, True
 
     def __init__(self) -> None:
-        self.can_snapshot = False
+        self.global_addresses = True
+        self.can_snapshot = self.play_money = self.attaches_provider = False
         self.live: dict[int, ContractInfo] = {}
         self.copies: dict[str, str] = {}
         self.done: list[str] = []
         self.silent: GridError | None = None
         self.refuses: GridError | None = None
         self.data = "as it was made"
+        # The account, and what its network's directory knows of nodes and bills.
+        self.usd_per_tft, self.tft, self.address = 0.06, 1000.0, ""
+        self.others: list[ContractInfo] = []
+        self.directory = FakeDirectory()
 
     def prepare(self, progress: Callable[[str], None]) -> None:
         """Nothing takes long here."""
         self.done.append("prepare")
 
     def nodes(self) -> list[Node]:
-        """Nobody asks."""
-        raise AssertionError("the node is given")
+        """Twelve nodes on which everything fits."""
+        return [self.directory.known(id) for id in range(1, 13)]
+
+    def these_nodes(self, ids: Collection[int]) -> list[Node]:
+        """Any node."""
+        return self.directory.listed(ids)
 
     @contextmanager
     def terraform(self, progress: Callable[[str], None], *, only_look: bool = False) -> Iterator[dict[str, str]]:
         """Nothing is needed."""
         yield {}
+
+    def client(self) -> FakeDirectory:
+        """The directory."""
+        return self.directory
+
+    def rates(self) -> Rates:
+        """What a TFT costs."""
+        if self.silent:
+            raise self.silent
+        return Rates(self.usd_per_tft)
+
+    def account(self) -> Account:
+        """An account with a balance."""
+        if self.silent:
+            raise self.silent
+        return Account(self.name, "5Fake", twin=42, tft=self.tft)
+
+    def payer(self) -> str:
+        """Who is signed in."""
+        return self.address
+
+    def all_contracts(self) -> list[ContractInfo]:
+        """Those of the deployment, and others."""
+        return [*self.contracts(""), *self.others]
 
     def contracts(self, deployment: str) -> list[ContractInfo]:
         """All that live."""
@@ -214,7 +249,7 @@ class FakeTerraform:
             bench.grid.live = {id: contract(id, node)}
             shutil.rmtree(bench.machine.folder)
             bench.machine.make()
-        public = "198.51.100.7" if "ipv4" in context.app.manifest.network.provisioned() else ""
+        public = "198.51.100.7" if "ipv4" in context.networks.provision else ""
         machine = {key: value for key, value in MACHINE.items() if key != "address"}
         return {
             "machines": [{**machine, "node": node, "contract": str(id), "ipv4_address": public}],
@@ -248,6 +283,8 @@ class Bench:
         self.terraform_drift: list[tuple[str, str]] = []
         self.slept: list[float] = []
         self.next_contract = 1001
+        # Addresses that don't answer: {address: why}.
+        self.silent: dict[str, str] = {}
 
     # The world
 
@@ -384,6 +421,7 @@ def fake_world(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ssh, "Connection", lambda target: bench.machine)
     monkeypatch.setattr(ssh, "wait_for_login", login)
+    monkeypatch.setattr(ssh, "knock", lambda target, timeout: bench.silent.get(target.address, ""))
 
     def playbook(path: Path, hosts: Any, variables: Any, *, check: bool = False, **given: Any) -> ansible.Outcome:
         bench.playbooks.append(f"check {path.name}" if check else path.name)

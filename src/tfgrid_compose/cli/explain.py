@@ -80,7 +80,7 @@ def _list() -> str:
 
 
 def _group(title: str, rows: list[tuple[str, str]]) -> str:
-    return "\n".join([click.style(title, bold=True), *(f"  {code:<26}{line}" for code, line in rows)])
+    return "\n".join([click.style(title, bold=True), *(f"  {code:<28}{line}" for code, line in rows)])
 
 
 def _facts(code: str) -> dict[str, Any]:

@@ -36,15 +36,33 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "validate": ("app", "validate", "Check an app folder."),
     "schema": ("app", "schema", "Print the manifest's JSON Schema for editors."),
     "patterns": ("app", "patterns", "List patterns."),
+    "nodes": ("nodes", "nodes", "Browse the grid's nodes; show one; keep favourites."),
+    "farms": ("nodes", "farms", "List the grid's farms."),
+    "favorites": ("nodes", "favorites", "List, add and remove favourite nodes."),
+    "cost": ("cost", "cost", "Show what deployments cost, and how long the balance lasts."),
+    "contracts": ("contracts", "contracts", "List, show, cancel and watch contracts."),
+    "network": ("network", "network", "Choose networks of machines, and which address is used first."),
+    "dns": ("dns", "dns", "Show, make and check the record of a deployment's domain."),
+    "whitelist": ("preferences", "whitelist", "Nodes and farms to choose from."),
+    "blacklist": ("preferences", "blacklist", "Nodes and farms never to choose."),
+    "preferences": ("preferences", "preferences", "Show or reset what is preferred of nodes."),
+    "config": ("preferences", "config", "Show and change the configuration."),
+    "signin": ("account", "signin", "Keep a grid account, encrypted."),
+    "signout": ("account", "signout", "Forget a grid account."),
+    "whoami": ("account", "whoami", "Show the account: address, twin, balance."),
     "secrets": ("secrets", "secrets", "Set, list and unset values; rotate the key."),
     "audit": ("audit", "audit", "Show who changed what; verify the log."),
     "state": ("state", "state", "Check, back up, restore, repair, move what is remembered."),
     "orphans": ("orphans", "orphans", "List what carries our mark on the grid and is not remembered."),
     "explain": ("explain", "explain", "Explain an error code: reason, fix, what to look at."),
     "doctor": ("doctor", "doctor", "Check this computer; --fix installs what is missing."),
-    "localgrid": ("localgrid", "localgrid", "The grid on this computer: up, status, down, reset."),
+    "localgrid": ("localgrid", "localgrid", "The grid on this computer: up, status, serve, down, reset."),
     "completion": ("app", "completion", "Print the completion script for bash, zsh or fish."),
 }
+
+
+# Names that the bash tool, or fingers, know.
+ALIASES = {"wl": "whitelist", "bl": "blacklist", "pref": "preferences", "fav": "favorites", "connect": "ssh"}
 
 
 class LazyGroup(click.Group):
@@ -56,6 +74,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load one command."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
@@ -74,7 +93,7 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """A name that is no command of ours may be one of the app."""
-        name = args[0]
+        name = args[0] = ALIASES.get(args[0], args[0])
         if name not in COMMANDS and not name.startswith("-"):
             runner = self.get_command(ctx, "run")
             return "run", runner, ["--app-command", *args]
@@ -138,6 +157,7 @@ def main() -> None:
     except click.exceptions.Abort:
         sys.exit(_print_text("Stopped.", 130))
     except click.ClickException as error:
+        vars(error)["message"] = _in_words(error.message)  # declared final, and shown by show()
         if "--json" in sys.argv:
             sys.exit(_print_error(UsageError(error.format_message(), fix="tfgrid-compose --help")))
         error.show()
@@ -153,6 +173,14 @@ def main() -> None:
         sys.exit(_print_os_error(error))
     except Exception as error:  # Every other error is a bug of ours, and no user reads a traceback.
         sys.exit(_print_bug(error))
+
+
+def _in_words(message: str) -> str:
+    """The message with words of people for the names that click gives to types."""
+    for name, words in (("integer", "whole number"), ("float", "number")):
+        for kind in (f"{name} range", name):
+            message = message.replace(f"is not a valid {kind}", f"is no {words}")
+    return message
 
 
 def _print_text(text: str, code: int) -> int:

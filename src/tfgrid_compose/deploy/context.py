@@ -6,8 +6,9 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tfgrid_compose.deploy.networks import Networks
 from tfgrid_compose.deploy.resolve import RoleSizes, public_keys
 from tfgrid_compose.deploy.retry import Policy
 from tfgrid_compose.drivers import ssh
@@ -23,10 +24,14 @@ from tfgrid_compose.patterns.model import lookup
 from tfgrid_compose.state import paths
 from tfgrid_compose.state.store import Deployment, Release, Store
 
+if TYPE_CHECKING:
+    from tfgrid_compose.deploy.placement import Placement
+    from tfgrid_compose.deploy.price import DeploymentPrice
+
 
 @dataclass
 class Context:
-    """Everything that a step may use. Only `deployment` changes during a run."""
+    """Everything that a step may use. During a run only `deployment` changes, and `nodes` where one of them fails."""
 
     store: Store
     deployment: Deployment
@@ -40,6 +45,9 @@ class Context:
     nodes: dict[str, list[int]]
     overrides: dict[str, Any]
     pattern_options: dict[str, Any]
+    networks: Networks = Networks()
+    # How the nodes were chosen; None where they are those of a release.
+    placement: Placement | None = None
     disks: tuple[DataDisk, ...] = ()
     dotenv: bool = False
     terraform: str | None = None
@@ -50,6 +58,13 @@ class Context:
     snapshot: str = ""
     # What going back can't restore, in words.
     limits: tuple[str, ...] = ()
+    # What could not be looked at when the plan was made, a sentence each; whoever finds that it can't ask adds one.
+    unchecked: list[str] = field(default_factory=list)
+    # Nothing will be done: what can't be asked goes to `unchecked` instead of ending the command.
+    only_plan: bool = False
+    # The most that the user lets it cost, in USD a month; and what it costs, once somebody asked.
+    max_monthly: float | None = None
+    price: DeploymentPrice | None = None
     # What the run is asked for, for the journal.
     aim: dict[str, Any] = field(default_factory=dict)
     run: int = 0
@@ -164,7 +179,7 @@ def addresses_of(deployment: Deployment, machine: dict[str, Any]) -> list[tuple[
 
 def variable_context(context: Context) -> dict[str, Any]:
     """The values that a pattern's variables can name."""
-    provisioned = context.app.manifest.network.provisioned()
+    provisioned = context.networks.provision
     roles = {
         name: {
             "cpu": size.cpu, "memory": size.memory, "disk": size.disk, "nodes": context.nodes[name],

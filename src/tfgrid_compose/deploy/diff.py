@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.deploy import releases, resolve
+from tfgrid_compose.deploy.networks import choose
 from tfgrid_compose.manifest import bundle as bundles
 from tfgrid_compose.manifest import envfile
 from tfgrid_compose.manifest.load import load_app
 from tfgrid_compose.patterns import load as patterns
+from tfgrid_compose.state import settings
 from tfgrid_compose.state.store import Deployment, Release, Store
 
 _CONTEXT_LINES = 3
@@ -30,6 +32,8 @@ class Side:
     text: Callable[[str], str | None]
     environment: dict[str, str] = field(default_factory=dict)
     has_environment: bool = True
+    # Where it stood and what its user said about nodes; the folder has neither.
+    placement: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,11 @@ def compare(old: Side, new: Side) -> Difference:
     manifest = _unified(old.manifest, new.manifest, releases.MANIFEST, old.name, new.name)
     paths = sorted({*old.files, *new.files} - {releases.MANIFEST})
     files = [_file(path, old, new) for path in paths if old.files.get(path) != new.files.get(path)]
-    keys = sorted({*old.infrastructure, *new.infrastructure})
+    placed = bool(old.placement and new.placement)
+    before, after = [{**side.infrastructure, **(side.placement if placed else {})} for side in (old, new)]
     infrastructure = [
-        {"what": key, "old": old.infrastructure.get(key, ""), "new": new.infrastructure.get(key, "")}
-        for key in keys if old.infrastructure.get(key) != new.infrastructure.get(key)
+        {"what": key, "old": before.get(key, ""), "new": after.get(key, "")}
+        for key in sorted({*before, *after}) if before.get(key) != after.get(key)
     ]  # fmt: skip
     both = old.has_environment and new.has_environment
     names = sorted({*old.environment, *new.environment}) if both else []
@@ -98,8 +103,15 @@ def of_release(store: Store, release: Release) -> Side:
     return Side(
         f"#{release.number}", data["manifest"], releases.files_of(release),
         _infrastructure(data["sizes"], data["disks"], data["networks"], data["pattern"]),
-        lambda path: releases.text_of(release, path), prints,
+        lambda path: releases.text_of(release, path), prints, placement=_placement(data),
     )  # fmt: skip
+
+
+def _placement(data: dict[str, Any]) -> dict[str, str]:
+    found = {f"{role} on node": ", ".join(map(str, nodes)) for role, nodes in data["nodes"].items()}
+    said: dict[str, Any] = data["overrides"].get("placement") or {}
+    options = {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in said.items()}
+    return {**found, **{f"option {key.replace('_', '-')}": text for key, text in options.items()}}
 
 
 def of_folder(deployment: Deployment, file: str | None = None) -> Side:
@@ -115,11 +127,12 @@ def of_folder(deployment: Deployment, file: str | None = None) -> Side:
         for entry, digest in zip(bundle.entries, bundle.digests, strict=True)
     }
     disks = [disk.model_dump() for disk in app.manifest.disks]
+    made = choose(app.manifest.network, settings.load().connect, ipv4=overrides.get("ipv4")).provision
     facts = {
         "name": pattern.pattern.name, "version": pattern.pattern.version,
         "infrastructure": pattern.infrastructure_digest, "platform": pattern.platform_digest,
     }  # fmt: skip
-    wanted = _infrastructure(sizes, disks, list(app.manifest.network.provisioned()), facts)
+    wanted = _infrastructure(sizes, disks, list(made), facts)
     manifest = app.manifest_path.read_text(encoding="utf-8")
     return Side("folder", manifest, files, wanted, lambda path: _text(app.folder / path), has_environment=False)
 

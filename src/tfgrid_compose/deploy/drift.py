@@ -16,12 +16,14 @@ from tfgrid_compose.deploy import diff
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.options import RollbackOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
+from tfgrid_compose.deploy.records import shown
+from tfgrid_compose.deploy.steps import dns
 from tfgrid_compose.deploy.steps.hooks import service_of
 from tfgrid_compose.deploy.steps.infrastructure import looking
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
 from tfgrid_compose.deploy.steps.ship import ROOT, release_folder
 from tfgrid_compose.drivers import wireguard
-from tfgrid_compose.errors import GridError, NotFoundError, PlatformError, ReachError, TfgridError
+from tfgrid_compose.errors import DnsError, GridError, NotFoundError, PlatformError, ReachError, TfgridError
 from tfgrid_compose.state.store import Deployment, Store
 
 NONE, DRIFT, UNAPPLIED = 0, 2, 3
@@ -100,6 +102,7 @@ def look(context: Context, folder: bool = True) -> Report:
     layer("contracts", _contracts)
     layer("terraform", _terraform)
     layer("tunnel", _tunnel)
+    layer("dns", _dns)
     there = not any(item.layer == "contracts" and item.found == "gone" for item in found)
     if there and layer("addresses", _addresses) and not any(item.layer == "addresses" for item in found):
         layer("platform", _platform)
@@ -139,11 +142,26 @@ def _terraform(context: Context) -> Iterator[Item]:
 
 
 def _tunnel(context: Context) -> Iterator[Item]:
-    if "wireguard" not in context.app.manifest.network.provisioned():
+    if "wireguard" not in context.networks.provision:
         return
     interface = str(context.deployment.data["interface"])
     if not wireguard.is_up(interface):
         yield Item("tunnel", f"tunnel.{interface}", "up", "down", "tunnel")
+
+
+def _dns(context: Context) -> Iterator[Item]:
+    found = dns.seen(context)
+    if found is None:
+        return
+    if found.right is None:
+        raise DnsError(
+            f"the servers of zone {found.domain.zone} can't be asked", why=found.why or "none of them answers",
+            fix=f"tfgrid-compose dns {context.deployment.name}", code="dns-unserved",
+        )  # fmt: skip
+    for server in found.servers:
+        if server["right"] is False:
+            path = f"dns.{found.domain.name}.{server['server']}"
+            yield Item("dns", path, shown(found.records), server["answer"], "dns")
 
 
 def _addresses(context: Context) -> Iterator[Item]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tfgrid_compose.deploy import choices
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.plan import Plan
 from tfgrid_compose.deploy.retry import Policy
@@ -150,6 +151,7 @@ def execute(context: Context, plan: Plan, kind: str = "up", aim: dict[str, Any] 
 
     A step that the plan thought unneeded still runs when an earlier one changed its inputs.
     """
+    choices.keep(context)
     context.deployment = context.store.save(replace(context.deployment, status="deploying"))
     run = Run(context.store, context.stream, context.deployment, kind, context.policy)
     expected = [(item.step.name, item.step.expected) for item in plan.steps if item.needed]

@@ -7,6 +7,23 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class PlacementOptions:
+    """What the user says about nodes; empty and None mean that the user said nothing."""
+
+    farms: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    certified: bool | None = None
+    dedicated: bool | None = None
+    spread: str | None = None
+    whitelist_nodes: tuple[int, ...] = ()
+    blacklist_nodes: tuple[int, ...] = ()
+    blacklist_farms: tuple[str, ...] = ()
+    min_uptime_days: float | None = None
+    max_cpu_usage: float | None = None
+    max_disk_usage: float | None = None
+
+
+@dataclass(frozen=True)
 class UpOptions:
     """Options of `up`; None means that the user said nothing."""
 
@@ -28,6 +45,11 @@ class UpOptions:
     cancel: bool = False
     retry: bool = True
     repair: bool = False
+    placement: PlacementOptions = field(default_factory=PlacementOptions)
+    # Whether to rent a public IPv4, whatever the manifest says.
+    ipv4: bool | None = None
+    # The most that the deployment may cost, in USD a month.
+    max_monthly: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.price import list_usd_per_month, over_budget, price_of
 from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
-from tfgrid_compose.grids.pricing import monthly_usd
 from tfgrid_compose.manifest.model import HOOKS
 from tfgrid_compose.state.store import Release
 
@@ -32,7 +32,7 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, and what they will cost per month in USD.
+    """Steps in order, and what they will cost per month in USD, before discounts.
 
     `release` is the one to go back to, None for the app folder; `limits` says what can't be restored.
     `unsettled`: the last run did not get to its end; one that finds nothing left to do says that all is done.
@@ -50,22 +50,32 @@ class Plan:
         """Whether anything has to be done."""
         return self.unsettled or any(planned.needed for planned in self.steps)
 
+    @property
+    def buys(self) -> bool:
+        """Whether machines or networks are made or changed."""
+        return any(planned.needed for planned in self.steps if planned.step.name == "infrastructure")
+
     def to_dict(self, context: Context) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values, with the price as grid and account have it now."""
+        price = price_of(context)
+        refusal = over_budget(context, price)
         return {
             "deployment": context.deployment.id,
             "name": context.deployment.name,
             "network": context.deployment.network,
             "new": self.is_new,
-            "nodes": context.nodes,
+            "nodes": {role: [node or None for node in nodes] for role, nodes in context.nodes.items()},
             "addresses": {
                 "range": context.deployment.data["ip_range"],
-                "networks": list(context.app.manifest.network.preferred()),
+                "networks": list(context.networks.prefer),
             },
             "sizes": {role: vars(size) for role, size in context.sizes.items()},
-            "usd_per_month": round(self.usd_per_month, 2),
+            "usd_per_month": round(price.usd_per_month, 2),
+            "price": price.to_dict(),
+            "over_budget": refusal.what if refusal else None,
             "release": self.release.id if self.release else None,
             "not_restored": list(self.limits),
+            "not_checked": list(dict.fromkeys(context.unchecked)),
             "steps": [
                 {"step": item.step.name, "does": item.text, "needed": item.needed, "reason": item.reason} for item in self.steps
             ],
@@ -89,11 +99,12 @@ def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
             broken = "the disks are restored"
         planned.append(PlannedStep(step, step.describe(context), reason))
     planned = _with_later_hooks(planned)
+    context.unchecked += [text for item in planned if item.needed and context.only_plan for text in item.step.unchecked(context)]
     if any(item.needed for item in planned if not item.step.only_with_others):
         planned = _with_reach(planned)
     ended = context.deployment.status == "running" and context.store.unfinished(context.deployment.id) is None
     unsettled = bool(done) and not ended
-    return Plan(tuple(_with_snapshot(planned)), _price(context), not done, context.release, context.limits, unsettled)
+    return Plan(tuple(_with_snapshot(planned)), list_usd_per_month(context), not done, context.release, context.limits, unsettled)
 
 
 def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:
@@ -110,7 +121,7 @@ def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:
 
 def _with_snapshot(planned: list[PlannedStep]) -> list[PlannedStep]:
     """The disks are copied when a later step changes the machine, and only then."""
-    changes = any(item.needed for item in planned if item.step.name not in ("snapshot", "tunnel", "reach"))
+    changes = any(item.needed for item in planned if item.step.name not in ("snapshot", "tunnel", "reach", "domain", "dns"))
     reason = "before the machine is changed" if changes else ""
     return [PlannedStep(item.step, item.text, reason) if item.step.name == "snapshot" else item for item in planned]
 
@@ -162,13 +173,3 @@ def _replaces(step: Step, done: dict[str, dict[str, str]], context: Context) -> 
     before, now = done.get(step.name), step.inputs(context)
     moved = before is not None and any(key.endswith("_node") and before.get(key) != now.get(key) for key in now)
     return before is None or moved or not step.probe(context)
-
-
-def _price(context: Context) -> float:
-    network = context.app.manifest.network.provisioned()
-    total = 0.0
-    for role, size in context.sizes.items():
-        disks = sum(disk.size for disk in context.disks) if context.pattern.pattern.roles[role].disks else 0
-        each = monthly_usd(size.cpu, size.memory / 1024, size.disk + disks, 1 if "ipv4" in network else 0)
-        total += each * len(context.nodes[role])
-    return total

@@ -59,7 +59,7 @@ def record(context: Context, id: str, inputs: dict[str, str]) -> Release:
         "variables": context.deployment.data.get("variables", {}),
         "outputs": context.deployment.data.get("outputs", {}),
         "contracts": context.deployment.data.get("contracts", []),
-        "networks": list(context.app.manifest.network.provisioned()),
+        "networks": list(context.networks.provision),
         "dotenv": context.dotenv,
     }
     release = context.store.add_release(id, context.deployment.id, data)

@@ -6,24 +6,29 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.deploy.options import UpOptions
+from tfgrid_compose.deploy.options import PlacementOptions, UpOptions
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import ManifestError, UsageError
-from tfgrid_compose.grids import selection
 from tfgrid_compose.grids.addresses import AddressError, choose_range
-from tfgrid_compose.grids.base import Grid, Node
 from tfgrid_compose.manifest.load import App, nearest
 from tfgrid_compose.manifest.model import RoleResources
 from tfgrid_compose.manifest.sizes import NAMED_SIZES
 from tfgrid_compose.patterns.load import LoadedPattern
 from tfgrid_compose.patterns.model import Role
+from tfgrid_compose.state import settings
 from tfgrid_compose.state.store import Deployment, Store
 
-DEFAULT_NETWORK = "local"
+
+def default_network() -> str:
+    """The network of new deployments: the configuration's, else the local grid; never one that costs money by itself."""
+    return settings.load().network or "local"
+
+
+_SIZES = ("size", "cpu", "memory", "disk")
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,26 @@ def _first(*values: int | None) -> int | None:
 
 
 def overrides_of(options: UpOptions, remembered: Mapping[str, Any]) -> dict[str, Any]:
-    """Sizes that the user chose, now or in an earlier run; a new --size replaces older single ones."""
+    """What the user chose, now or in an earlier run; a new --size replaces older single ones."""
     if options.size and options.size not in NAMED_SIZES:
         raise UsageError(
             f"there is no size `{options.size}`", why=f"sizes are {', '.join(NAMED_SIZES)}",
             fix=nearest(options.size, NAMED_SIZES) or "choose one of them",
         )  # fmt: skip
-    base = {key: value for key, value in remembered.items() if key == "node" or not options.size}
-    given = {"size": options.size, "cpu": options.cpu, "memory": options.memory, "disk": options.disk, "node": options.node}
-    return {**base, **{key: value for key, value in given.items() if value is not None}}
+    base = {key: value for key, value in remembered.items() if key not in _SIZES or not options.size}
+    given = {"size": options.size, "cpu": options.cpu, "memory": options.memory, "disk": options.disk, "node": options.node,
+             "ipv4": options.ipv4}  # fmt: skip
+    said = said_of(options.placement)
+    about = {"placement": {**(base.get("placement") or {}), **said}} if said else {}
+    if said:
+        base.pop("node", None)  # Who now says which nodes are good enough does not mean that one any more.
+    return {**base, **{key: value for key, value in given.items() if value is not None}, **about}
+
+
+def said_of(options: PlacementOptions) -> dict[str, Any]:
+    """What the user said about nodes, as JSON values."""
+    said = {key: value for key, value in asdict(options).items() if value not in (None, ())}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in said.items()}
 
 
 def split_variables(app: App, pattern: LoadedPattern, given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -151,55 +167,7 @@ def new_deployment(store: Store, app: App, options: UpOptions, pattern: str) -> 
         "interface": wireguard.interface_name(name, taken),
     }  # fmt: skip
     now = time.time()
-    return Deployment(id, name, options.network or DEFAULT_NETWORK, "new", now, now, data)
-
-
-def place(
-    grid: Grid, pattern: LoadedPattern, app: App, role_sizes: Mapping[str, RoleSizes], overrides: Mapping[str, Any],
-    placed: Mapping[str, list[int]],
-) -> dict[str, list[int]]:  # fmt: skip
-    """Nodes for every role: those that were chosen before stay, --node or the manifest decides, else the best.
-
-    On a grid that can't list its nodes, --node is taken as it is.
-    """
-    wants_ipv4 = "ipv4" in app.manifest.network.provisioned()
-    extra = sum(disk.size for disk in app.manifest.disks)
-    result: dict[str, list[int]] = {}
-    nodes = None
-    for name, role in pattern.pattern.roles.items():
-        need = role_sizes[name]
-        disk = need.disk + (extra if role.disks else 0)
-        before = list(placed.get(name, []))
-        pinned, hint = overrides.get("node"), _manifest_node(app, name)
-        chosen: list[int] = []
-        for index in range(role.count):
-            kept = before[index] if index < len(before) else None
-            if kept is not None and pinned in (None, kept):
-                chosen.append(kept)
-            elif not grid.lists_nodes and (pinned or hint):
-                chosen.append(int(pinned or hint or 0))
-            else:
-                nodes = nodes if nodes is not None else grid.nodes()
-                ask = (need.cpu, need.memory, disk, wants_ipv4)
-                chosen.append(_choose(nodes, pinned, hint, ask))
-        result[name] = chosen
-    return result
-
-
-def _choose(nodes: list[Node], pinned: int | None, hint: int | None, ask: tuple[int, int, int, bool]) -> int:
-    """The user's node must do; the manifest's was written for one grid and is only a wish."""
-    if pinned:
-        return selection.check(nodes, pinned, *ask).id
-    if any(node.id == hint and not selection.fits(node, *ask) for node in nodes):
-        return int(hint or 0)
-    return selection.choose(nodes, *ask).id
-
-
-def _manifest_node(app: App, role: str) -> int | None:
-    value = getattr(app.manifest.nodes, role, None)
-    if isinstance(value, list):
-        return int(value[0]) if value else None
-    return int(value) if isinstance(value, int) else None
+    return Deployment(id, name, options.network or default_network(), "new", now, now, data)
 
 
 def public_keys(home: Path | None = None) -> list[str]:

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.deploy.options import UpOptions
+from tfgrid_compose.deploy.resolve import said_of
+from tfgrid_compose.deploy.wishes import options_of
 from tfgrid_compose.errors import NotFoundError
 from tfgrid_compose.state.store import Deployment, Store
 
 # Values of --var are kept encrypted with the deployment, not in the journal.
-_KEPT = ("name", "network", "pattern", "node", "cpu", "memory", "disk", "size", "file", "strict")
+_KEPT = ("name", "network", "pattern", "node", "cpu", "memory", "disk", "size", "file", "strict", "ipv4", "max_monthly")
 
 
 def aim_of(options: UpOptions) -> dict[str, Any]:
     """What an `up` is asked for, as JSON values for the journal."""
     found = {key: value for key, value in asdict(options).items() if key in _KEPT and value is not None}
+    if said := said_of(options.placement):
+        found["placement"] = said
     if options.env_file:
         found["env_file"] = str(options.env_file.absolute())
     return {"options": found}
@@ -46,6 +50,7 @@ def resumed_options(deployment: Deployment, run: dict[str, Any], file: str | Non
     """The options of the run that was cut off."""
     kept: dict[str, Any] = dict(run["data"].get("options", {}))
     env_file = kept.pop("env_file", None)
+    kept["placement"] = options_of(kept.get("placement") or {})
     kept["file"] = file or kept.get("file")
     kept["name"], kept["network"] = deployment.name, deployment.network
     return UpOptions(target=Path(deployment.app_dir), env_file=Path(env_file) if env_file else None, **{**kept, **turn})

@@ -11,13 +11,16 @@ from typing import Any
 
 from tfgrid_compose.deploy import engine, releases, up
 from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.networks import Networks, ordered
 from tfgrid_compose.deploy.options import RollbackOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
+from tfgrid_compose.deploy.price import check_budget, limit_of, price_of
 from tfgrid_compose.deploy.resolve import RoleSizes
 from tfgrid_compose.deploy.retry import NEVER, Policy
 from tfgrid_compose.deploy.turn import turn
 from tfgrid_compose.errors import (
     BusyError,
+    DnsError,
     EnvironmentError_,
     GridError,
     InterruptedError_,
@@ -30,13 +33,14 @@ from tfgrid_compose.errors import (
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest import bundle as bundles
-from tfgrid_compose.manifest.load import load_app
+from tfgrid_compose.manifest.load import App, load_app
 from tfgrid_compose.manifest.model import DataDisk
 from tfgrid_compose.observe.events import Stream, notice
+from tfgrid_compose.state import settings
 from tfgrid_compose.state.store import Deployment, Release, Store
 
 # After these, going back would meet the same wall: nothing of the app was the reason.
-_POINTLESS = (BusyError, EnvironmentError_, InterruptedError_, StateError, ReachError, TunnelError)
+_POINTLESS = (BusyError, DnsError, EnvironmentError_, InterruptedError_, StateError, ReachError, TunnelError)
 
 
 @contextmanager
@@ -101,7 +105,8 @@ def _restored(store: Store, stream: Stream, deployment: Deployment, grid: Grid, 
     return Context(
         store=store, deployment=deployment, app=app, pattern=releases.pattern_of(target, folder), grid=grid, stream=stream,
         bundle=bundle, environment=releases.environment_of(store, target), sizes=_sizes(deployment, data, limits),
-        nodes=_nodes(deployment, data, limits), overrides=data["overrides"], pattern_options=data["pattern_options"],
+        nodes=_nodes(deployment, data, limits), networks=_networks(deployment, app, data),
+        overrides=data["overrides"], pattern_options=data["pattern_options"],
         disks=disks, dotenv=bool(data["dotenv"]), release=target, limits=(*limits, *_addresses(deployment, data)),
     )  # fmt: skip
 
@@ -134,6 +139,12 @@ def _disks(deployment: Deployment, wanted: list[DataDisk], limits: list[str]) ->
         limits.append(f"disk {disk.name}, added since, stays with its data")
         found.append(disk)
     return tuple(found)
+
+
+def _networks(deployment: Deployment, app: App, data: dict[str, Any]) -> Networks:
+    """The networks that the release had, in the order that is preferred now."""
+    wishes = [*deployment.data.get("prefer_chosen", ()), *app.manifest.network.wishes(), *(settings.load().connect.prefer or [])]
+    return Networks(tuple(data["networks"]), ordered(data["networks"], wishes))
 
 
 def _nodes(deployment: Deployment, data: dict[str, Any], limits: list[str]) -> dict[str, list[int]]:
@@ -219,7 +230,12 @@ def _back(context: Context, target: Release, error: TfgridError) -> str:
 
 
 def deploy(context: Context, plan: Plan) -> None:
-    """Execute a plan of `up`; a failure is answered as the manifest's `on_failure` says, and raised."""
+    """Execute a plan of `up`; a failure is answered as the manifest's `on_failure` says, and raised.
+
+    Raises `UsageError` (over-budget) before anything is done.
+    """
+    if limit_of(context) is not None:
+        check_budget(context, price_of(context))
     try:
         engine.execute(context, plan, "up", context.aim)
     except TfgridError as error:

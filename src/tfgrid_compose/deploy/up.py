@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,14 +10,18 @@ from pathlib import Path
 
 from tfgrid_compose.deploy import resolve
 from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.networks import choose
 from tfgrid_compose.deploy.options import UpOptions
+from tfgrid_compose.deploy.payer import same_payer, strange_payer
+from tfgrid_compose.deploy.placement import Placement
 from tfgrid_compose.deploy.releases import left_out, tidy
 from tfgrid_compose.deploy.resume import aim_of
 from tfgrid_compose.deploy.retry import NEVER, Policy
-from tfgrid_compose.deploy.steps.hooks import service_of
 from tfgrid_compose.deploy.steps.infrastructure import private_keys
 from tfgrid_compose.deploy.turn import turn
+from tfgrid_compose.drivers.process import environment as outside
 from tfgrid_compose.errors import GridError, ManifestError
+from tfgrid_compose.grids import git
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest import bundle as bundles
@@ -28,6 +31,7 @@ from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.observe.events import Stream, notice
 from tfgrid_compose.patterns import load as patterns
 from tfgrid_compose.patterns.load import LoadedPattern
+from tfgrid_compose.state import settings
 from tfgrid_compose.state.secrets import folder_owner
 from tfgrid_compose.state.store import Deployment, Store
 
@@ -46,7 +50,7 @@ def prepared(store: Store, stream: Stream, options: UpOptions, ask: Ask, *, writ
     for problem in app.warnings:
         stream.emit(notice(str(problem), "warning"))
     network = options.network or (existing.network if (existing := resolve.find_deployment(store, app, options)) else None)
-    name, network = options.name or app.manifest.name, network or resolve.DEFAULT_NETWORK
+    name, network = options.name or app.manifest.name, network or resolve.default_network()
     if not write:
         with _context(store, stream, options, app, ask, write) as context:
             yield context
@@ -71,13 +75,20 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
     environment = _environment(store, stream, deployment, app, env_file, mine, ask)
     overrides = resolve.overrides_of(options, deployment.data.get("overrides", {}))
     sizes = {name: resolve.sizes(app, name, role, overrides) for name, role in pattern.pattern.roles.items()}
-    nodes = resolve.place(grid, pattern, app, sizes, overrides, _placed(grid, deployment))
+    config = settings.load()
+    networks = choose(app.manifest.network, config.connect, ipv4=overrides.get("ipv4"),
+                      chosen=deployment.data.get("prefer_chosen", ()))  # fmt: skip
+    placement = Placement(grid, app, pattern, sizes, networks.provision, overrides, config, only_plan=not write)
+    placement.place(_placed(grid, deployment))
+    for text in [*placement.warnings, *(f"not checked: {text}" for text in placement.unchecked if write)]:
+        stream.emit(notice(text, "warning"))
     context = Context(
         store=store, deployment=deployment, app=app, pattern=pattern, grid=grid, stream=stream,
-        bundle=bundles.collect(app.folder, left_out(app, env_file)), environment=environment, sizes=sizes, nodes=nodes,
+        bundle=bundles.collect(app.folder, left_out(app, env_file)), environment=environment, sizes=sizes,
+        nodes=placement.nodes, placement=placement, networks=networks, unchecked=[] if write else placement.unchecked,
         overrides=overrides, pattern_options={**deployment.data.get("pattern_options", {}), **theirs},
         disks=tuple(app.manifest.disks), dotenv=env_file is not None, terraform=options.terraform,
-        policy=Policy() if options.retry else NEVER, aim=aim_of(options),
+        policy=Policy() if options.retry else NEVER, aim=aim_of(options), max_monthly=options.max_monthly,
     )  # fmt: skip
     with opened(context, write):
         yield context
@@ -87,11 +98,14 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
 def opened(context: Context, write: bool) -> Iterator[None]:
     """What every context needs at its start and its end, whatever it was made from."""
     store, stream = context.store, context.stream
+    context.only_plan = not write
     stream.redactor.add(*private_keys((store.secret(context.deployment.id, "wireguard") or b"").decode()))
     try:
         if write:
-            _keep(context)
+            same_payer(context.grid, context.deployment)
             tidy(context.deployment)
+        else:
+            context.unchecked += strange_payer(context.grid, context.deployment)
         yield
     finally:
         context.close()
@@ -147,7 +161,8 @@ def _pattern(app: App, options: UpOptions, deployment: Deployment | None) -> Loa
 def _environment(
     store: Store, stream: Stream, deployment: Deployment, app: App, env_file: Path | None, overrides: dict[str, str], ask: Ask
 ) -> envfile.Environment:
-    remembered = json.loads(store.secret(deployment.id, "environment") or b"{}")
+    kept_git = _git_values(app)
+    remembered = {**kept_git, **json.loads(store.secret(deployment.id, "environment") or b"{}")}
     named: set[str] = set()
     for owner in (folder_owner(app.folder), deployment.id):
         found = store.app_secrets(owner)
@@ -155,17 +170,28 @@ def _environment(
         remembered |= found
     given = dict(overrides)
     while True:
-        environment, missing = envfile.resolve(app, file=env_file, overrides=given, process=os.environ, remembered=remembered)
+        environment, missing = envfile.resolve(app, file=env_file, overrides=given, process=outside(), remembered=remembered)
         answers = {variable.name: ask(variable) for variable in missing}
         if None in answers.values():
             raise _missing_values(app.manifest.name, [variable for variable in missing if answers[variable.name] is None])
         if not missing:
             break
         given |= {name: value for name, value in answers.items() if value is not None}
-    # What was given as a secret is one, whatever the manifest says.
-    environment = replace(environment, secrets=environment.secrets | (named & environment.values.keys()))
+    used = {name for name, value in kept_git.items() if environment.values.get(name) == value}
+    # What was given as a secret is one, whatever the manifest says. What `signin git` gives is asked for at each `up`: a
+    # token that is changed there takes effect.
+    environment = replace(
+        environment, secrets=environment.secrets | (named & environment.values.keys()) | (used & git.SECRETS),
+        given={name: value for name, value in environment.given.items() if name not in used},
+    )  # fmt: skip
     stream.redactor.add(*(environment.values[name] for name in environment.secrets))
     return environment
+
+
+def _git_values(app: App) -> dict[str, str]:
+    """Identity and tokens of `signin git` for the variables that the manifest declares."""
+    declared = {variable.name for variable in app.manifest.environment} & git.NAMES
+    return {name: value for name, value in git.environment().items() if name in declared} if declared else {}
 
 
 def _missing_values(app: str, missing: list[Variable]) -> ManifestError:
@@ -177,21 +203,6 @@ def _missing_values(app: str, missing: list[Variable]) -> ManifestError:
         details=[f"{variable.name}: {variable.description}" for variable in missing if variable.description],
         code="variable-missing",
     )
-
-
-def _keep(context: Context) -> None:
-    """Commit the choices before anything is made of them: an id that is lost could never be found again."""
-    here = {} if context.release else {"app_dir": str(context.app.folder), "manifest_name": context.app.manifest_path.name}
-    context.remember(
-        **here, pattern=context.pattern.pattern.name, pattern_options=context.pattern_options,
-        prefer=list(context.app.manifest.network.preferred()),
-        ports=[port.model_dump() for port in context.app.manifest.resources.ports],
-        service=service_of(context.app), overrides=context.overrides,
-    )  # fmt: skip
-    # Defaults are not remembered: a changed one in the manifest takes effect. A secret comes after its deployment,
-    # so that none is left without one.
-    values = json.dumps(context.environment.given).encode()
-    context.store.set_secret(context.deployment.id, "environment", values)
 
 
 def _forget_unused(store: Store, deployment: Deployment) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.drivers import ssh
-from tfgrid_compose.drivers.process import die_with_parent
+from tfgrid_compose.drivers.process import die_with_parent, environment
 from tfgrid_compose.errors import EnvironmentError_, PlatformError
 from tfgrid_compose.state import paths
 
@@ -117,7 +117,7 @@ def run(
     reader, writer = os.pipe()
     words = [sys.executable, "-m", "ansible", "playbook", "-i", str(folder / "inventory.yml"),
              "--extra-vars", f"@{folder / 'variables.json'}", *(["--check"] if check else []), str(playbook)]  # fmt: skip
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    kept = {key: value for key, value in environment().items() if not key.startswith("ANSIBLE_")}
     env = {**kept, **settings(folder, len(hosts)), "TFGRID_EVENTS_FD": str(writer), "LC_ALL": "C.UTF-8"}
     events = _Events(on_task)
     with paths.private_log(log) as output:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from tfgrid_compose.errors import EnvironmentError_, TfgridError
 
 _PR_SET_PDEATHSIG = 1
+# The mnemonic, as a person or Terraform's way of naming variables gives it.
+_WALLET = ("MNEMONIC", "TF_VAR_")
 # Looked up before any fork: a child between fork and exec must not load anything.
 _PRCTL = ctypes.CDLL(None).prctl
 
@@ -51,6 +53,14 @@ class CommandError(TfgridError):
         self.finished = finished
 
 
+def environment() -> dict[str, str]:
+    """This process's environment for an outside program: without the account's mnemonic, which only Terraform needs.
+
+    A playbook or a program that it starts could read it there, and so could whoever looks at the process.
+    """
+    return {key: value for key, value in os.environ.items() if not key.startswith(_WALLET)}
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -62,8 +72,8 @@ def run(
 ) -> Finished:
     """Run `argv` to its end and return its output.
 
-    `timeout` is in seconds. Raises `CommandError` on a non-zero exit when `check` is set, and
-    `EnvironmentError_` when the program does not exist or does not end in time.
+    `timeout` is in seconds; `env` is `environment()` by default. Raises `CommandError` on a non-zero exit when
+    `check` is set, and `EnvironmentError_` when the program does not exist or does not end in time.
     """
     data = input.encode() if isinstance(input, str) else input
     try:
@@ -73,7 +83,7 @@ def run(
             stdin=None if data is not None else subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,
-            env=dict(env) if env is not None else None,
+            env=dict(env) if env is not None else environment(),
             cwd=cwd,
         )
     except FileNotFoundError as error:

@@ -35,6 +35,8 @@ _ALWAYS_OUT = (
     ".venv/",
     "node_modules/",
     ".DS_Store",
+    # The bash tool takes the account's mnemonic from it.
+    ".tfgrid-mnemonic",
 )
 MAX_BYTES = 2 * 1024**3
 # Some `*` in a row as pathspec translates them; and one with what follows up to another `*` of the same pattern.

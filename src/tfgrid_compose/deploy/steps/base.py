@@ -42,6 +42,10 @@ class Step(ABC):
         """Whether what the step made is still there; cheap and read-only."""
         return True
 
+    def unchecked(self, context: Context) -> list[str]:
+        """What only doing it will show, a sentence each; for the plan."""
+        return []
+
     @abstractmethod
     def apply(self, context: Context) -> str:
         """Do it; returns a short note for the line that is printed when done."""

@@ -10,7 +10,14 @@ from pathlib import Path
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import Step, Tolerated, short_digest
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
-from tfgrid_compose.deploy.steps.ship import LAY_OUT, hook_environment, release_folder, release_inputs, wanted_release
+from tfgrid_compose.deploy.steps.ship import (
+    LAY_OUT,
+    for_machine,
+    hook_environment,
+    release_folder,
+    release_inputs,
+    wanted_release,
+)
 from tfgrid_compose.drivers import ssh
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.manifest.load import App, hook_path
@@ -212,7 +219,7 @@ class Playbook(Step):
         env = hook_environment(context)
         # Ansible would take `{{ … }}` in a value for a template of its own.
         plain = {name: {"__ansible_unsafe": value} for name, value in env.items()}
-        mine = {name: plain[name] for name in context.environment.values}
+        mine = {name: plain[name] for name in for_machine(context)}
         values = {**variables(context), "tfgrid_environment": plain, **mine}
         outcome = run_playbook(context, self.name, path, values)
         return f"{outcome.tasks} tasks, {len(outcome.changed)} changed something"

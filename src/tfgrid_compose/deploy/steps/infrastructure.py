@@ -8,16 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tfgrid_compose.deploy import kept
 from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.nextbest import NextBest
+from tfgrid_compose.deploy.price import remembered
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
+from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers import statebackend
 from tfgrid_compose.drivers.terraform import Terraform, find
-from tfgrid_compose.errors import GridError, InfrastructureError, PatternError, StateError
+from tfgrid_compose.errors import GridError, InfrastructureError, PatternError, TfgridError
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.patterns.model import Pattern
 from tfgrid_compose.state.store import Store
 
-STATE = "tfstate"
+STATE = kept.STATE
 
 
 class Infrastructure(Step):
@@ -26,6 +30,9 @@ class Infrastructure(Step):
     name = "infrastructure"
     expected = 3.0
 
+    def __init__(self) -> None:
+        self._next_best = NextBest()
+
     def describe(self, context: Context) -> str:
         """The machines with node and size. Raises `EnvironmentError_` when there is no Terraform to make them."""
         find(context.terraform)
@@ -33,7 +40,8 @@ class Infrastructure(Step):
         for role, size in context.sizes.items():
             for node in context.nodes[role]:
                 cores = f"{size.cpu} core{'s' if size.cpu > 1 else ''}"
-                parts.append(f"{role} on node {node}: {cores}, {size.memory} MB memory, {size.disk} GB disk")
+                where = f"node {node}" if node else "a node that is yet to be chosen"
+                parts.append(f"{role} on {where}: {cores}, {size.memory} MB memory, {size.disk} GB disk")
         parts += [f"disk {disk.name} of {disk.size} GB at {disk.mount}" for disk in context.disks]
         return "; ".join(parts)
 
@@ -51,10 +59,38 @@ class Infrastructure(Step):
     def probe(self, context: Context) -> bool:
         """Whether every contract lives and every machine runs."""
         contracts: list[int] = context.deployment.data.get("contracts", [])
-        return bool(contracts) and context.grid.alive(contracts)
+        try:
+            return bool(contracts) and context.grid.alive(contracts)
+        except GridError as error:
+            if not context.only_plan:
+                raise
+            context.unchecked.append(f"whether its contracts still live: {error.what}")
+            return True
+
+    def unchecked(self, context: Context) -> list[str]:
+        """Terraform itself holds the pattern against the provider's schema, and that needs the provider."""
+        if context.grid.attaches_provider:
+            return []
+        return ["whether the pattern fits the grid's provider: Terraform looks at that before anything is bought"]
 
     def apply(self, context: Context) -> str:
-        """Apply, check what the pattern promised, remember machines and contracts."""
+        """Apply, on other nodes where one fails; check what the pattern promised, remember machines and contracts."""
+        outputs = None
+        while outputs is None:
+            try:
+                outputs = self._made(context)
+            except (GridError, InfrastructureError) as error:
+                self._next_best.move(context, error)
+        check_outputs(context.pattern.pattern, outputs)
+        self._remember(context, outputs)
+        self._drop_unused(context)
+        machines = context.deployment.machines
+        return (
+            f"{len(machines)} machine{'s' if len(machines) > 1 else ''}, {_contracts(len(context.deployment.data['contracts']))}"
+        )
+
+    def _made(self, context: Context) -> dict[str, Any]:
+        """Apply on the nodes that are planned now; the outputs."""
         # `down` needs the variables too, also after a first apply that failed half way.
         secret = context.pattern.pattern.generate
         values = {name: _as_text(value) for name, value in context.terraform_variables().items()}
@@ -62,16 +98,10 @@ class Infrastructure(Step):
                          planned_nodes=context.nodes)  # fmt: skip
         with working(context, lambda text, milestone: context.progress(self.name, text, milestone)) as terraform:
             self._settle_strays(context)
+            context.remember(account=context.grid.payer())
             terraform.prepare(context.pattern.infrastructure)
             terraform.init()
-            outputs = terraform.apply()
-        check_outputs(context.pattern.pattern, outputs)
-        self._remember(context, outputs)
-        self._cancel(context, strays(context, set(context.deployment.data["contracts"])), "that nothing uses")
-        machines = context.deployment.machines
-        return (
-            f"{len(machines)} machine{'s' if len(machines) > 1 else ''}, {_contracts(len(context.deployment.data['contracts']))}"
-        )
+            return terraform.apply()
 
     def _settle_strays(self, context: Context) -> None:
         """Contracts that carry our id and that Terraform's state does not know: a crash came between the two."""
@@ -81,6 +111,13 @@ class Infrastructure(Step):
         else:
             self._cancel(context, left, "that an earlier run left")
 
+    def _drop_unused(self, context: Context) -> None:
+        """Contracts that carry our id and that the outputs don't name. What the grid does not tell now, it tells the next run."""
+        try:
+            self._cancel(context, strays(context, set(context.deployment.data["contracts"])), "that nothing uses")
+        except GridError as error:
+            context.progress(self.name, f"contracts that nothing uses were not looked for: {error.what}", True)
+
     def _cancel(self, context: Context, contracts: list[int], which: str) -> None:
         if contracts:
             context.progress(self.name, f"cancelling {_contracts(len(contracts))} {which}", True)
@@ -88,8 +125,11 @@ class Infrastructure(Step):
 
     def undo(self, context: Context) -> str:
         """Terraform has ended what it was at; what the grid made stays, and is known."""
-        contracts = strays(context, set())
-        made = f"; {_contracts(len(contracts))} stand on the grid, `tfgrid-compose down` removes them" if contracts else ""
+        try:
+            contracts = strays(context, set())
+            made = f"; {_contracts(len(contracts))} stand on the grid, `tfgrid-compose down` removes them" if contracts else ""
+        except GridError as error:
+            made = f"; what stands on the grid is not known ({error.what}), `tfgrid-compose down` removes it"
         return f"Terraform ended what it was doing and saved its state{made}"
 
     def _remember(self, context: Context, outputs: dict[str, Any]) -> None:
@@ -108,7 +148,7 @@ class Infrastructure(Step):
         context.remember(machines=machines, contracts=contracts, outputs=public,
                          nodes=context.nodes, overrides=context.overrides,
                          sizes={role: vars(size) for role, size in context.sizes.items()},
-                         disks=[disk.model_dump() for disk in context.disks])  # fmt: skip
+                         disks=[disk.model_dump() for disk in context.disks], price=remembered(context))  # fmt: skip
 
 
 def check_outputs(pattern: Pattern, outputs: dict[str, Any]) -> None:
@@ -138,39 +178,11 @@ def _bad_output(pattern: Pattern, what: str, why: str) -> PatternError:
 
 
 def strays(context: Context, known: set[int]) -> list[int]:
-    """Contracts on the grid that carry the deployment's id and are not in `known`; none where the grid can't list them."""
-    try:
-        return [contract.id for contract in context.grid.contracts(context.deployment.id) if contract.id not in known]
-    except GridError as error:
-        context.progress(Infrastructure.name, f"{error.what}: {error.why}", False)
-        return []
+    """Contracts on the grid that carry the deployment's id and are not in `known`.
 
-
-# Where resources of the grid's provider keep ids of contracts (facts: grid-schema.json).
-_IDS = ("id", "contract_id", "node_contract_id", "name_contract_id", "node_deployment_id")
-
-
-def contracts_in(state: bytes | None) -> set[int]:
-    """Ids of the contracts that a Terraform state knows. Raises `StateError` when it is none."""
-    try:
-        resources = json.loads(state or b"{}").get("resources") or []
-        instances = [instance for resource in resources for instance in resource.get("instances") or []]
-        return {id for instance in instances for id in _ids_of(instance.get("attributes") or {})}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise StateError(
-            "the Terraform state of this deployment can't be read",
-            why=f"it is not what Terraform writes: {error}",
-            fix="tfgrid-compose state restore",
-            code="tfstate-damaged",
-        ) from error
-
-
-def _ids_of(attributes: dict[str, Any]) -> Iterator[int]:
-    for key in _IDS:
-        value = attributes.get(key)
-        for item in value.values() if isinstance(value, dict) else [value]:
-            if str(item).isdecimal():
-                yield int(str(item))
+    Raises `GridError` when the grid can't be asked: buying before that is known could buy everything twice.
+    """
+    return [contract.id for contract in context.grid.contracts(context.deployment.id) if contract.id not in known]
 
 
 def private_keys(config: str) -> list[str]:
@@ -197,21 +209,23 @@ def looking(context: Context) -> Iterator[Terraform]:
         raise InfrastructureError("Terraform wanted to change the state", why="it was to look only", fix="tfgrid-compose up")
 
     variables = {f"TF_VAR_{name}": _as_text(value) for name, value in context.terraform_variables().items()}
-    store, id = context.store, context.deployment.id
+    store, id, folder = context.store, context.deployment.id, context.folder / "terraform-look"
     with statebackend.serve(lambda: store.secret(id, STATE), save) as backend:
         with context.grid.terraform(lambda text: None, only_look=True) as provider:
-            terraform = Terraform(
-                context.folder / "terraform-look", find(context.terraform), {**provider, **backend, **variables}
-            )
+            terraform = Terraform(folder, find(context.terraform), {**provider, **backend, **variables})
             terraform.redact = context.redactor.text
-            terraform.prepare(context.pattern.infrastructure)
-            terraform.init()
-            yield terraform
+            kept.put_back(store, id, folder)
+            try:
+                terraform.prepare(context.pattern.infrastructure)
+                terraform.init()
+                yield terraform
+            finally:
+                kept.clear(folder)
 
 
 @contextmanager
 def session(store: Store, id: str, grid: Grid, folder: Path, variables: dict[str, str], progress: Any) -> Iterator[Terraform]:
-    """Terraform on one deployment's state; a state that a crash left in clear is taken in first."""
+    """Terraform on one deployment's state; what a crash left in clear is taken in first."""
 
     def load() -> bytes | None:
         return store.secret(id, STATE)
@@ -222,33 +236,16 @@ def session(store: Store, id: str, grid: Grid, folder: Path, variables: dict[str
     with statebackend.serve(load, save) as backend:
         with grid.terraform(lambda text: progress(text, True)) as provider:
             terraform = Terraform(folder / "terraform", find(), {**provider, **backend, **variables}, progress)
-            _take_in(terraform, load, save)
+            kept.take_in(store, id, terraform.folder)
+            kept.put_back(store, id, terraform.folder)
+            if not terraform.attached():
+                kept.complete_provider_state(store, id, terraform.folder)
             try:
                 yield terraform
-            except InfrastructureError:
-                _take_in(terraform, load, save)
+            except (TfgridError, KeyboardInterrupt):
+                kept.take_in(store, id, terraform.folder)
                 raise
-
-
-def _take_in(terraform: Terraform, load: Any, save: Any) -> None:
-    """Store `errored.tfstate` encrypted and remove the plain file.
-
-    One that is older than what is stored came from a Terraform that outlived its run; one that is no state was cut off.
-    """
-    left = terraform.errored_state()
-    if left is not None:
-        state = left.read_bytes()
-        if _serial(state) > _serial(load()):
-            save(state)
-        left.unlink()
-
-
-def _serial(state: bytes | None) -> int:
-    """The number of a Terraform state, which grows with each change; -1 for what is none."""
-    try:
-        return int(json.loads(state or b"{}").get("serial", -1))
-    except (ValueError, TypeError, AttributeError):
-        return -1
+            kept.take_in(store, id, terraform.folder)
 
 
 def _as_text(value: Any) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 from tfgrid_compose.deploy import releases
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step, short_digest
+from tfgrid_compose.drivers.dns.providers import CREDENTIALS
 from tfgrid_compose.errors import HookError, ReachError
+from tfgrid_compose.grids import git
 from tfgrid_compose.state import blobs
 from tfgrid_compose.state.store import Release
 
@@ -154,6 +156,8 @@ def release_inputs(context: Context) -> dict[str, str]:
         "version": manifest.version, "hooks": manifest.hooks.model_dump(),
         "commands": {name: command.model_dump() for name, command in manifest.commands.items()},
     }  # fmt: skip
+    if manifest.domain:  # Hooks get its name; without one, releases keep the digest that they have.
+        shape["domain"] = manifest.domain.name
     return {
         "source": context.bundle.digest[:16],
         "environment": context.store.vault.fingerprint(env),
@@ -183,7 +187,7 @@ def _extras(context: Context) -> dict[str, bytes]:
         ".tfgrid/environment": shell_assignments(hook_environment(context)).encode(),
     }
     if context.dotenv:
-        extras[".tfgrid/dotenv"] = shell_assignments(context.environment.values).encode()
+        extras[".tfgrid/dotenv"] = shell_assignments(for_machine(context)).encode()
     return extras
 
 
@@ -192,25 +196,32 @@ def hook_environment(context: Context) -> dict[str, str]:
     manifest, machine = context.app.manifest, context.hook_machine()
     values = context.environment.values
     domain = next((values[name] for name in ("TFGRID_DOMAIN", "DOMAIN", "DOMAIN_NAME") if values.get(name)), "")
+    domain = domain or (manifest.domain.name.rstrip(".").lower() if manifest.domain else "")
     email = next((values[name] for name in ("TFGRID_SSL_EMAIL", "SSL_EMAIL") if values.get(name)), "")
     found = {
         "APP_NAME": context.deployment.name, "APP_VERSION": manifest.version,
         "DEPLOYMENT_ID": context.deployment.id, "TFGRID_APP_NAME": context.deployment.name,
-        "DEPLOYMENT_NETWORK_PREFERENCE": manifest.network.preferred()[0],
+        "DEPLOYMENT_NETWORK_PREFERENCE": context.networks.prefer[0],
         "TFGRID_NETWORK": context.deployment.network,
         "PRIMARY_IP": primary_ip(context), "TFGRID_VM_IP": primary_ip(context),
         "TFGRID_PRIVATE_IP": machine.get("private_ip", ""), "TFGRID_WIREGUARD_IP": machine.get("wireguard_ip", ""),
         "TFGRID_MYCELIUM_IP": machine.get("mycelium_ip", ""), "TFGRID_IPV4_ADDRESS": machine.get("ipv4_address", ""),
         "TFGRID_IPV6_ADDRESS": machine.get("ipv6_address", ""),
         "TFGRID_DATA_MOUNTS": " ".join(disk.mount for disk in manifest.disks),
-        "TFGRID_GIT_NAME": "", "TFGRID_GIT_EMAIL": "",
+        **git.identity_environment(),
         "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root", "LC_ALL": "C.UTF-8",
     }  # fmt: skip
     if domain:
         found |= {"TFGRID_DOMAIN": domain, "DOMAIN": domain}
     if email:
         found |= {"TFGRID_SSL_EMAIL": email, "SSL_EMAIL": email}
-    return {**found, **values}
+    return {**found, **for_machine(context)}
+
+
+def for_machine(context: Context) -> dict[str, str]:
+    """The app's values without the keys of its zone, unless the manifest itself asks for them."""
+    declared = {variable.name for variable in context.app.manifest.environment}
+    return {name: value for name, value in context.environment.values.items() if name in declared or name not in CREDENTIALS}
 
 
 def primary_ip(context: Context) -> str:
