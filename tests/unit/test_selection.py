@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -306,15 +305,15 @@ def test_the_chosen_nodes_always_do_and_none_is_missed(
             taken.add(item, wanted)
 
 
-def test_a_hundred_thousand_nodes_are_ranked_in_well_under_a_second() -> None:
+def test_all_of_a_large_grid_is_ranked_and_the_best_comes_first() -> None:
     nodes = [
         node(id, 8 + id % 56, 16 + id % 240, 100 + id % 4000, farm_id=id % 3000, farm=f"farm-{id % 3000}", uptime=id * 60,
              features=ZOS3, certified=id % 5 == 0, status="up" if id % 4 else "down", used=Capacity(id % 8, 0, 0))
         for id in range(1, 100_001)
     ]  # fmt: skip
     wanted = wish(2, 4096, 50, features=features_of(["wireguard"]), black_farms=frozenset({"farm-7"}), min_uptime_days=3)
-    # The processor's own time: other programs of this computer don't count.
-    started = time.process_time()
-    ranking = rank(nodes, wanted)
-    assert time.process_time() - started < 1.0
-    assert ranking.looked_at == 100_000 and len(ranking.candidates) > 50_000
+    ranking = rank(nodes, wanted)  # How long this takes is a budget of `make bench`.
+    able = {item.id for item in nodes if not refusal(item, wanted)}
+    assert ranking.looked_at == 100_000 and {item.id for item in ranking.candidates} == able
+    totals = [ranking.scored(item).total for item in ranking.candidates[::100]]
+    assert totals == sorted(totals, reverse=True) and len(totals) > 500
