@@ -77,9 +77,10 @@ def test_machines_reach_packages_and_are_limited(cli: Cli, make_app: Make, remov
 def test_a_node_without_room_and_a_node_that_does_not_exist(cli: Cli, make_app: Make) -> None:
     app = make_app("e2e-room")
     nothing = cli.run("up", str(app), "--memory", "250G", "--yes", code=7)
-    assert "no node has room" in nothing.stderr and "node 1 (Scheldt-Farm)" in nothing.stderr and "Next:" in nothing.stderr
-    assert "node 6 (Serra-Verde) has no room" in cli.run("up", str(app), "--node", "6", "--memory", "8G", "--yes", code=7).stderr
-    assert "there is no node 99" in cli.run("up", str(app), "--node", "99", "--yes", code=7).stderr
+    assert "no node does" in nothing.stderr and "6 have too little free memory" in nothing.stderr
+    assert "(Nile-Delta)" in nothing.stderr and "Next:" in nothing.stderr
+    assert "node 6 (Serra-Verde) does not do" in cli.run("up", str(app), "--node", "6", "--memory", "8G", "--yes", code=7).stderr
+    assert "there is no node 99" in cli.run("up", str(app), "--node", "99", "--yes", code=5).stderr
     assert json.loads(cli.run("localgrid", "status", "--json").stdout)["contracts"] == []
     cli.run("down", "e2e-room", "--yes", code=None)
 
@@ -96,7 +97,7 @@ def test_what_is_used_is_counted_against_the_node(cli: Cli, make_app: Make, remo
     cli.run("up", str(app), "--node", "5", "--memory", "6G", "--yes")
     assert free() == "8 GB"
     other = make_app("e2e-count2")
-    assert "has no room" in cli.run("up", str(other), "--node", "5", "--memory", "9G", "--yes", code=7).stderr
+    assert "GiB of memory are free" in cli.run("up", str(other), "--node", "5", "--memory", "9G", "--yes", code=7).stderr
     cli.run("down", "e2e-count2", "--yes", code=None)
     cli.run("localgrid", "fault", "--node-down", "5")
     assert "it is down" in cli.run("up", str(other), "--node", "5", "--yes", code=7).stderr
