@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrid_compose.drivers import ansible, host, process, ssh, sudo, terraform, wireguard
+from tfgrid_compose.drivers import ansible, host, process, ssh, sudo, terraform, terraform_shim, wireguard
 from tfgrid_compose.drivers.process import CommandError, Finished
 from tfgrid_compose.errors import EnvironmentError_, InfrastructureError
 
@@ -220,6 +220,12 @@ def test_a_terraform_that_ignores_the_first_signal_ends_before_we_do(tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         driver.init()
     assert (tmp_path / "saved").exists(), "it was asked to stop, and waited for"
+
+
+def test_a_terraform_whose_run_was_killed_ends_after_its_grace(tmp_path: Path) -> None:
+    parents, slept, ended = iter([7, 7, 1]), [], []
+    terraform_shim.outlive(7, pid=lambda: next(parents), sleep=slept.append, end=ended.append)
+    assert slept == [1.0, 1.0, terraform_shim.GRACE] and ended == [1]
 
 
 # ssh
