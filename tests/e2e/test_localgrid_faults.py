@@ -298,11 +298,11 @@ def test_a_machine_that_no_contract_names_is_removed(site: Site) -> None:
 
 
 def write(site: Site, contract: Contract, text: str) -> None:
-    site.answers(contract, f"echo {text} | tee /root/x /srv/data/x")
+    site.answers(contract, f"echo {text} | tee /opt/x /srv/data/x")
 
 
 def read(site: Site, contract: Contract) -> list[str]:
-    return site.answers(contract, "cat /root/x /srv/data/x").split()
+    return site.answers(contract, "cat /opt/x /srv/data/x").split()
 
 
 def test_a_snapshot_brings_both_disks_back_and_the_machine_runs_on_meanwhile(site: Site) -> None:
@@ -399,7 +399,7 @@ def test_a_snapshot_that_is_killed_is_none_and_leaves_nothing_frozen(site: Site,
     write(site, contract, "one")
     site.kill(point, skip, "snapshot", str(contract.id), "broken")
     site.engine.ensure()
-    assert site.answers(contract, "echo two > /root/x; echo two > /srv/data/x; sync; cat /root/x") == "two", (
+    assert site.answers(contract, "echo two > /opt/x; echo two > /srv/data/x; sync; cat /opt/x") == "two", (
         "writers don't wait any more"
     )
     assert grid.snapshots([contract.id]) == []

@@ -305,7 +305,7 @@ KNOWN: list[tuple[Make, str, list[str]]] = [
         "Failed to connect to the host via ssh: ssh: Could not resolve hostname [5e8:946b::1]: Name or service not known",
     ]),
     (task, "dns-machine", [
-        "E: Failed to fetch http://deb.debian.org/x  Temporary failure resolving 'deb.debian.org'",
+        "E: Failed to fetch http://packages.example/x  Temporary failure resolving 'packages.example'",
         "curl: (6) Could not resolve host: example.com", "Temporary failure in name resolution",
     ]),
     (hook, "docker-whiteout", [
@@ -533,16 +533,16 @@ KNOWN: list[tuple[Make, str, list[str]]] = [
         "E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?",
     ]),
     (hook, "apt-mirror-sync", [
-        "E: Failed to fetch http://deb.debian.org/x  Hash Sum mismatch", "E: Failed to fetch x  File has unexpected size (1 != 2). Mirror sync in progress?",
+        "E: Failed to fetch http://packages.example/x  Hash Sum mismatch", "E: Failed to fetch x  File has unexpected size (1 != 2). Mirror sync in progress?",
     ]),
     (hook, "apt-fetch", [
-        "E: Failed to fetch http://deb.debian.org/x", "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?",
+        "E: Failed to fetch http://packages.example/x", "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?",
         "W: Some index files failed to download. They have been ignored, or old ones used instead.",
     ]),
-    (hook, "apt-lists-old", ["Err:1 http://deb.debian.org/x\n  404  Not Found [IP: 1.2.3.4 80]\nE: Failed to fetch http://deb.debian.org/x"]),
+    (hook, "apt-lists-old", ["Err:1 http://packages.example/x\n  404  Not Found [IP: 1.2.3.4 80]\nE: Failed to fetch http://packages.example/x"]),
     (hook, "apt-clock", [
-        'E: Release file for http://deb.debian.org/x is expired (invalid since 3d 2h).',
-        "E: Release file for http://deb.debian.org/x is not valid yet (invalid for another 3h)."]),
+        'E: Release file for http://packages.example/x is expired (invalid since 3d 2h).',
+        "E: Release file for http://packages.example/x is not valid yet (invalid for another 3h)."]),
     (hook, "apt-signature", [
         'The following signatures were invalid: EXPKEYSIG 7EA0A9C3F273FCD8',
         "E: The repository 'https://x bookworm InRelease' is not signed.",
@@ -558,17 +558,17 @@ KNOWN: list[tuple[Make, str, list[str]]] = [
         'ERROR: Could not find a version that satisfies the requirement flsk (from versions: none)',
         "ERROR: No matching distribution found for flsk"]),
     (hook, "dns-machine", [
-        "Could not resolve 'deb.debian.org'",
+        "Could not resolve 'packages.example'",
         'psql: could not translate host name: Name or service not known',
         'lookup registry-1.docker.io on 127.0.0.53:53: no such host',
-        "E: Failed to fetch http://deb.debian.org/x  Temporary failure resolving 'deb.debian.org'",
-        "fatal: unable to access 'https://github.com/x/': Could not resolve host: github.com", "getaddrinfo EAI_AGAIN registry.npmjs.org",
+        "E: Failed to fetch http://packages.example/x  Temporary failure resolving 'packages.example'",
+        "fatal: unable to access 'https://github.com/x/': Could not resolve host: github.com", "getaddrinfo EAI_AGAIN packages.example",
     ]),
     (here, "dns-here", [
-        'Could not resolve host: deb.debian.org',
-        "Could not resolve 'deb.debian.org'",
+        'Could not resolve host: packages.example',
+        "Could not resolve 'packages.example'",
         'Name or service not known',
-        "W: Failed to fetch http://deb.debian.org/x  Temporary failure resolving 'deb.debian.org'"]),
+        "W: Failed to fetch http://packages.example/x  Temporary failure resolving 'packages.example'"]),
     # Hooks and systems
     (ended, "hook-not-executable", ["its interpreter or a program in it was not found (exit code 126)", "it exited with 126 after 0.1 s"]),
     (ended, "hook-program-missing", ["its interpreter or a program in it was not found (exit code 127)", "it exited with 127 after 0.1 s"]),
@@ -658,7 +658,7 @@ KNOWN: list[tuple[Make, str, list[str]]] = [
         'connect: No route to host',
         'dial tcp 1.2.3.4:443: i/o timeout',
         'curl: (28) Operation timed out after 30000 milliseconds',
-        "curl: (28) Failed to connect to deb.debian.org port 80: Connection timed out", "connect: Network is unreachable",
+        "curl: (28) Failed to connect to packages.example port 80: Connection timed out", "connect: Network is unreachable",
         "net/http: TLS handshake timeout",
     ]),
     (here, "wireguard-missing", ["wireguard-go: command not found"]),
@@ -726,7 +726,7 @@ def test_capitals_and_what_stands_around_do_not_matter(make: Make, text: str) ->
 HEALTHY = [
     "Reading package lists... Done\nBuilding dependency tree... Done\n0 upgraded, 0 newly installed, 0 to remove and 3 not upgraded.",
     "Setting up nginx (1.22.1-9) ...\nCreated symlink /etc/systemd/system/multi-user.target.wants/nginx.service",
-    "Get:1 http://deb.debian.org/debian bookworm InRelease [151 kB]\nFetched 9,012 kB in 1s (8,123 kB/s)",
+    "Get:1 http://packages.example/debian bookworm InRelease [151 kB]\nFetched 9,012 kB in 1s (8,123 kB/s)",
     "PLAY RECAP *********************\nvm : ok=19 changed=14 unreachable=0 failed=0 skipped=3 rescued=0 ignored=0",
     "Apply complete! Resources: 2 added, 0 changed, 0 destroyed.", "grid_deployment.vm: Creation complete after 5s [id=1002]",
     "8a49fdb3b6a5: Pull complete\nStatus: Downloaded newer image for nginx:latest\nContainer app-web-1  Started",

@@ -27,7 +27,7 @@ ROWS = (
         fix="run `tfgrid-compose down {name}`, then `tfgrid-compose up`",
         about=(
             "The key is put into the machine when it is made; images with cloud-init read it at their first start only. A "
-            "hook that rewrites /root/.ssh or the settings of sshd locks itself out as well. In the first seconds of a "
+            "hook that rewrites root's ~/.ssh or the settings of sshd locks itself out as well. In the first seconds of a "
             "machine it can pass by itself."
         ),
         scope=_SSH,

@@ -98,8 +98,8 @@ ROWS = (
         fix="run `tfgrid-compose up {name}` again",
         about=(
             "In the first seconds of a machine its DNS may not work yet. If it stays, /etc/resolv.conf on the machine is "
-            "empty or overwritten, or the machine has no way to the internet: `tfgrid-compose exec -- getent hosts "
-            "deb.debian.org`."
+            "empty or overwritten, or the machine has no way to the internet: `tfgrid-compose exec -- apt-get "
+            "update` asks the package servers that the machine has in its own list."
         ),
         transient=True,
         scope=_MACHINE,
@@ -289,7 +289,7 @@ ROWS = (
         fix="run `tfgrid-compose up {name}` again",
         about=(
             "The server is down, slow, or the machine's connection broke for a moment. If it stays, test it from the "
-            "machine: `tfgrid-compose exec -- curl -I https://deb.debian.org`."
+            "machine: `tfgrid-compose exec -- apt-get update` asks the package servers of its own list."
         ),
         transient=True,
         scope=_MACHINE,
