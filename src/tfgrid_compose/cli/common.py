@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tfgrid_compose.manifest.sizes import disk_gib, memory_mib
+from tfgrid_compose.manifest.sizes import disk_gib, memory_mib, usd
 
 _WAIT_BY_DEFAULT = 3600.0
 _NUMBER = re.compile(r"^\d+(\.\d+)?$")
@@ -31,21 +31,21 @@ class WaitingCommand(click.Command):
         return super().parse_args(ctx, words)
 
 
-class SizeType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A size with an optional unit."""
+class Quantity(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A number with an optional unit, as `parse` reads it."""
 
-    def __init__(self, name: str, parse: Callable[[str], int]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
         self.name, self._parse = name, parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """To MB or GB."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """To MB, GB or USD."""
         try:
-            return int(self._parse(value))
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-SIZE_MIB, SIZE_GIB = SizeType("size", memory_mib), SizeType("size", disk_gib)
+SIZE_MIB, SIZE_GIB, USD = Quantity("size", memory_mib), Quantity("size", disk_gib), Quantity("sum", usd)
 
 
 def TURN(function: Callable[..., Any]) -> Callable[..., Any]:

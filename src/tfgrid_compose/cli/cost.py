@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tfgrid_compose.cli.common import age
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import NETWORKS
-from tfgrid_compose.manifest.sizes import usd
 
 if TYPE_CHECKING:
     from tfgrid_compose.deploy.price import DeploymentPrice
     from tfgrid_compose.deploy.spending import Purse, Spending
-
-
-class SumType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A sum of money."""
-
-    name = "sum"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """To USD."""
-        try:
-            return usd(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-USD = SumType()
 
 
 def figure(value: float, digits: int) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB, TURN, WaitingCommand, confirm, shown_events
-from tfgrid_compose.cli.cost import USD, price_lines
+from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB, TURN, USD, WaitingCommand, confirm, shown_events
+from tfgrid_compose.cli.cost import price_lines
 from tfgrid_compose.cli.elevate import ensure_root
 from tfgrid_compose.cli.nodeoptions import explain_lines, node_options, placement_of
 from tfgrid_compose.cli.render import Terminal, seconds_text
