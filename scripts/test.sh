@@ -6,15 +6,19 @@ bin=$1
 rm -f .coverage .coverage.*
 if [ "$(id -u)" = 0 ]; then sudo=""; else sudo="sudo -E"; fi
 $sudo true # A password is asked for once, before two programs would.
-others=$(mktemp)
+others=$(mktemp) machines=$(mktemp)
 $sudo "$bin/coverage" run -m pytest tests --ignore tests/e2e >"$others" 2>&1 &
 beside=$!
-trap '$sudo kill "$beside" 2>/dev/null || true; rm -f "$others"' EXIT
+trap '$sudo kill "$beside" 2>/dev/null || true; rm -f "$others" "$machines"' EXIT
 failed=0
-$sudo "$bin/coverage" run -m pytest tests/e2e || failed=$?
+$sudo "$bin/coverage" run -m pytest tests/e2e | tee "$machines" || failed=$?
 wait "$beside" || failed=$?
-trap 'rm -f "$others"' EXIT
+trap 'rm -f "$others" "$machines"' EXIT
 cat "$others"
-[ "$failed" = 0 ]
+if [ "$failed" != 0 ]; then
+  # What failed is said once more at the very end, where it is looked for: thousands of lines may lie between.
+  cat "$machines" "$others" | grep -E '^(FAILED|ERROR) |^=+ .* in [0-9.]+s' || true
+  exit "$failed"
+fi
 $sudo "$bin/coverage" combine --quiet
 $sudo "$bin/coverage" report --fail-under="${TFGRID_COVERAGE:-90}"
