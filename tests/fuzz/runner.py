@@ -22,7 +22,8 @@ from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.observe.redact import PROCESS
 
 # Seconds, and kB of memory that one input may add to what the process ever had.
-PATIENCE, MEMORY = 5.0, 300 * 1024
+# Generous, because other programs may want the processor at the same time.
+PATIENCE, MEMORY = 20.0, 300 * 1024
 _SHRINKING = 10.0
 
 

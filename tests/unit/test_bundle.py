@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import subprocess
 import tarfile
 import tempfile
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.errors import ManifestError, StateError
 from tfgrid_compose.manifest import bundle
 from tfgrid_compose.manifest.bundle import collect
 
@@ -361,3 +362,49 @@ def test_an_archive_that_can_not_be_unpacked_is_a_manifest_error(tmp_path: Path)
     with pytest.raises(ManifestError) as caught:
         bundle.unpack(archive, tmp_path / "file")
     assert caught.value.code == "bundle-unreadable"
+
+
+def packed(*members: tuple[str, bytes, str]) -> bytes:
+    """An archive of (name, type, link target)."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, kind, link in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.mode, info.size = kind, link, 0o6777, 3 if kind == tarfile.REGTYPE else 0
+            tar.addfile(info, io.BytesIO(b"abc") if info.size else None)
+    return out.getvalue()
+
+
+FILE, LINK = tarfile.REGTYPE, tarfile.SYMTYPE
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ([("../out", FILE, "")], "leads out"), ([("a/../../out", FILE, "")], "leads out"), ([("..", LINK, "x")], "leads out"),
+        ([("", FILE, "")], "leads out"), ([("way", LINK, ".."), ("way/out", LINK, "x")], "leads out"),
+        ([("a", FILE, ""), ("a", FILE, "")], "there twice"), ([("a", FILE, ""), ("a", LINK, "x")], "there twice"),
+        ([("pipe", tarfile.FIFOTYPE, "")], "neither"), ([("device", tarfile.CHRTYPE, "")], "neither"),
+        ([("hard", tarfile.LNKTYPE, "/etc/passwd")], "neither"), ([("pipe", tarfile.FIFOTYPE, ""), ("pipe", FILE, "")], ""),
+    ],
+)  # fmt: skip
+def test_an_archive_that_we_never_made_writes_nothing_outside(
+    tmp_path: Path, members: list[tuple[str, bytes, str]], why: str
+) -> None:
+    with pytest.raises(StateError) as caught:
+        bundle.unpack(packed(*members), tmp_path / "app")
+    assert caught.value.code == "release-damaged" and why in caught.value.why
+    assert [item.name for item in tmp_path.iterdir()] == ["app"]
+
+
+def test_a_path_from_the_root_stays_out(tmp_path: Path) -> None:
+    with pytest.raises(StateError):
+        bundle.unpack(packed((str(tmp_path / "out"), FILE, "")), tmp_path / "app")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_that_leads_out_is_kept_and_never_written_through(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("mine")
+    bundle.unpack(packed(("a", FILE, ""), ("link", LINK, "../target"), ("way", LINK, "..")), tmp_path / "app")
+    assert (tmp_path / "target").read_text() == "mine" and os.readlink(tmp_path / "app" / "way") == ".."
+    assert stat.S_IMODE((tmp_path / "app" / "a").stat().st_mode) == 0o755, "no special bits, and nobody else may write"

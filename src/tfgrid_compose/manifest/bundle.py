@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import stat
 import tarfile
 import warnings
@@ -143,18 +144,36 @@ def collect(folder: Path, leave_out: tuple[Path, ...] = (), *, ignoring: bool = 
 
 
 def unpack(archive: bytes, folder: Path) -> None:
-    """Unpack an archive that `Bundle.archive` made, links and modes included. Raises `ManifestError` and `StateError`."""
+    """Unpack an archive that `Bundle.archive` made into an empty folder, links and modes included.
+
+    Nothing is written outside of the folder. `tarfile` has filters for this only from Python 3.11.4 on, and Debian 12's
+    Python is older. Raises `ManifestError` and `StateError`.
+    """
     with _explained(folder), reading(archive) as tar:
-        # Pythons before 3.11.4 don't know filters and ignore this; it is our own archive, checked by its digest.
-        tar.extraction_filter = _ours
-        tar.extractall(folder)  # noqa: S202
+        folder.mkdir(parents=True, exist_ok=True)
+        # Links come last: until then nothing in the folder leads out of it.
+        for member in sorted(tar.getmembers(), key=tarfile.TarInfo.issym):
+            _unpack(tar, member, folder)
 
 
-def _ours(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
-    """A member as it is unpacked: only what we pack, and nothing outside of the folder."""
-    if not member.isreg() and not member.issym():
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """One member: only what we pack, at a place that is inside and free."""
+    path = folder / member.name
+    if not (member.isreg() or member.issym()):
         raise tarfile.ReadError(f"{member.name!r} is neither a file nor a link")
-    return tarfile.tar_filter(member, folder)
+    if path.name in ("", "..") or not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
+        raise tarfile.ReadError(f"{member.name!r} leads out of the archive")
+    if os.path.lexists(path):
+        raise tarfile.ReadError(f"{member.name!r} is there twice")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if member.issym():
+        path.symlink_to(member.linkname)
+        return
+    content = tar.extractfile(member)
+    assert content is not None, "a regular file has content"
+    with path.open("xb") as file:
+        shutil.copyfileobj(content, file)
+        os.fchmod(file.fileno(), member.mode & 0o755)
 
 
 @contextmanager
