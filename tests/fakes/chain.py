@@ -74,7 +74,7 @@ class Contract:
 class Orders:
     """How the chain shall fail.
 
-    `silent` never answers these methods; `garbage` is sent instead of every answer; `errors` are JSON-RPC errors by
+    `silent` never answers these methods, and calls `on_silence` instead; `garbage` is sent instead of every answer; `errors` are JSON-RPC errors by
     method; `behind` is how old the newest block is, in seconds; `refuse` is the error of the pallet that every transaction
     ends with. What was submitted: `drop` closes the connection before anything is said of it, `lose` forgets it,
     `hold` says nothing of it, `status` is said of it instead of a block; `on_submit` is called once it is in a block,
@@ -92,6 +92,7 @@ class Orders:
     status: Any = None
     on_submit: Callable[[], None] | None = None
     on_lost: Callable[[], None] | None = None
+    on_silence: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -311,6 +312,7 @@ class FakeChain:
                 connection.send(self.orders.garbage)
                 continue
             if method in self.orders.silent or "*" in self.orders.silent:
+                self.orders.on_silence()
                 continue
             try:
                 with self._lock:

@@ -19,17 +19,23 @@ import pytest
 
 # A command in the place of `ps` that blocks; when it is stopped it works for a while, as undoing a step does.
 HELPER = """
-import sys, time
+import signal, sys, time
 import click
 from tfgrid_compose.cli import main
 from tfgrid_compose.errors import InterruptedError_
 
 marker, how = sys.argv[1:]
 
+class Cleared:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
 @click.command()
 def block():
     try:
         click.echo("ready")
+        if how == "cleared":
+            Cleared()
         time.sleep(60)
     except KeyboardInterrupt:
         for _ in range(1000):
@@ -84,6 +90,13 @@ def test_the_first_signal_lets_the_command_end_what_it_does(marker: Path, number
     if number != signal.SIGHUP:
         assert err.endswith(b"\nStopped.\n")
     assert b"Traceback" not in err
+
+
+def test_a_signal_that_meets_a_moment_in_which_python_throws_errors_away_is_not_lost(marker: Path) -> None:
+    with helper(marker, "cleared") as child:
+        _, err = child.communicate(timeout=30)
+    assert (child.returncode, marker.read_text()) == (130, "undone")
+    assert err.endswith(b"\nStopped.\n") and b"ignored" not in err and b"at once" not in err
 
 
 def test_a_command_that_explains_how_it_was_stopped_is_heard(marker: Path) -> None:

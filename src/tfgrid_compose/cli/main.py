@@ -7,6 +7,8 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -114,6 +116,7 @@ def cli(ctx: click.Context, file: str | None) -> None:
 
 
 _signals = 0
+_usual_hook: Callable[[Any], object] = sys.unraisablehook
 
 
 def _stop_on(number: int, frame: object) -> None:
@@ -136,12 +139,28 @@ def _stop_on(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _deliver_again(lost: Any) -> None:
+    """Python throws away what is raised while it clears an object up; a Ctrl-C that met such a moment comes once more."""
+    import threading
+
+    global _signals
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        _signals -= 1
+        # Not here and now: this function is part of the same moment.
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        _usual_hook(lost)
+
+
 def _prepare() -> None:
     """What the process needs before it does anything: PATH, signals, streams."""
     # A normal user's PATH on Debian lacks these folders, and nft, wg-quick's helpers and others stand there.
     os.environ["PATH"] = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop_on)
+    global _usual_hook
+    if sys.unraisablehook is not _deliver_again:
+        _usual_hook, sys.unraisablehook = sys.unraisablehook, _deliver_again
     for stream in (sys.stdout, sys.stderr):
         # Not every locale has all signs, and not every file name is a text.
         if isinstance(stream, io.TextIOWrapper):
