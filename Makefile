@@ -46,7 +46,7 @@ types: setup
 	$(RUN)/mypy
 
 bench: setup ## The table of budgets, as ratios to one hand-written script
-	@$(RUN)/python bench/bench.py
+	@PYTHONPATH=. $(RUN)/python bench/bench.py
 
 docs: setup ## Write the generated pages
 	$(RUN)/python scripts/generate_docs.py

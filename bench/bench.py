@@ -5,6 +5,7 @@ The floor is bench/floor.sh: the same machine, packages and hooks by one hand-wr
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -106,6 +107,26 @@ def ranking() -> Callable[[], object]:
     return lambda: rank(nodes, wish)
 
 
+def listing() -> Callable[[], object]:
+    """Asks the local grid's API for one page of a made-up grid, filtered, sorted and counted."""
+    from tests.fakes.rows import SyntheticSource
+    from tests.unit.test_rest_listing import NODES, ask
+
+    source = SyntheticSource(100_000)
+    source.nodes(), source.contracts()
+    return lambda: ask(NODES, "status=up&healthy=true&free_mru=4294967296&sort_by=total_mru&ret_count=1", source)
+
+
+def reading() -> tuple[Callable[[], object], Callable[[], object]]:
+    """(reads the JSON of many nodes, makes nodes of it)."""
+    from tests.fakes.faulty import node_row
+    from tfgrid_compose.grids import wire
+
+    body = json.dumps([node_row(id) for id in range(1, 10_001)])
+    rows = json.loads(body)
+    return lambda: json.loads(body), lambda: [wire.node(row, 0.0) for row in rows]
+
+
 def main() -> None:
     """Print the table."""
     if os.geteuid() != 0:
@@ -132,6 +153,10 @@ def measure(bench: Bench) -> list[tuple[str, float, float]]:
         taken = median(lambda words=words: bench.command(*words), 9)  # type: ignore[misc]
         rows.append((f"{' '.join(words)} (interpreter {python:.3f} s + 0.1 s)", taken, python + 0.1))
     rows.append(("100,000 nodes ranked", median(ranking()), 0.5))
+    rows.append(("a page of 100,000 nodes, served", median(listing()), 0.8))
+    parse, make = reading()
+    json_time = median(parse)
+    rows.append((f"10,000 nodes made of their JSON ({json_time:.2f} s x 3)", median(make), 3 * json_time))
     floors, firsts = [], []
     for _ in range(ROUNDS):  # In turns, so that a noisy minute meets both.
         floors.append(bench.floor())

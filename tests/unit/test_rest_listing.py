@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -383,15 +382,13 @@ def test_numbers_may_begin_with_zeros() -> None:
 # Size
 
 
-def test_a_page_of_a_hundred_thousand_nodes_comes_in_well_under_a_second() -> None:
+def test_a_page_of_a_hundred_thousand_nodes_is_sifted_and_counted() -> None:
     source = SyntheticSource(100_000)
     assert (len(source.nodes()), len(source.contracts())) == (100_000, 50_000)
     query = (
         f"status=up&healthy=true&free_mru={4 * GIB}&free_sru={100 * GIB}&features=network,zmachine&sort_by=total_mru&ret_count=1"
     )
-    begun = time.process_time()
-    found = ask(NODES, query, source)
-    assert time.process_time() - begun < 0.8
+    found = ask(NODES, query, source)  # How long this takes is a budget of `make bench`.
     assert len(found.body) == 50 and 10_000 < found.count < 90_000
 
 
