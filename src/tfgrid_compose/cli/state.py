@@ -26,6 +26,7 @@ _GRID = click.option(
     help="Also look at the grids, through sudo where that is needed; or never. By default those that need no sudo.",
 )  # fmt: skip
 _BROKEN = 10
+_UNSEEN = 7
 _SHORTEST = 8
 
 
@@ -113,7 +114,8 @@ def restore(name: str | None, yes: bool, grid: bool | None) -> None:
 def check(grid: bool | None, as_json: bool) -> None:
     """Look through all that is remembered, and compare it with what stands on the grids. Changes nothing.
 
-    Exit codes: 0 all is well, 10 something is not; each problem says what helps.
+    Exit codes: 0 all is well, 10 something is not; each problem says what helps. 7 with --grid: nothing is wrong that
+    could be seen, but a grid did not answer.
     """
     _root_for(grid, "looking at the local grid")
     found, view = _look(grid)
@@ -123,7 +125,7 @@ def check(grid: bool | None, as_json: bool) -> None:
         click.echo(json.dumps(facts))
     else:
         _tell(found, view)
-    sys.exit(_BROKEN if found else 0)
+    sys.exit(_BROKEN if found else _UNSEEN if grid and view and view.unseen else 0)
 
 
 def _look(grid: bool | None) -> tuple[list[Problem], View | None]:

@@ -26,7 +26,8 @@ from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import DnsError, GridError, NotFoundError, PlatformError, ReachError, TfgridError
 from tfgrid_compose.state.store import Deployment, Store
 
-NONE, DRIFT, UNAPPLIED = 0, 2, 3
+NONE, DRIFT, UNAPPLIED, UNSEEN = 0, 2, 3, 7
+_FOLDER = "app folder"
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,24 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 nothing, 2 drift, 3 only changes that are not deployed yet."""
-        return DRIFT if self.drift else UNAPPLIED if self.unapplied else NONE
+        """0 nothing, 2 drift, 7 none was seen but not all could be looked at, 3 only changes that are not deployed yet."""
+        if self.drift:
+            return DRIFT
+        if set(self.unseen) - {_FOLDER}:
+            return UNSEEN
+        return UNAPPLIED if self.unapplied else NONE
 
     def without(self, patterns: tuple[str, ...]) -> Report:
-        """The report without items whose path matches one of the shell-like patterns."""
+        """The report without items whose path, and layers not seen whose name, matches one of the shell-like patterns."""
 
         def kept(items: tuple[Item, ...]) -> tuple[Item, ...]:
-            return tuple(item for item in items if not any(fnmatch(item.path, pattern) for pattern in patterns))
+            return tuple(item for item in items if not ignored(item.path))
 
-        return replace(self, drift=kept(self.drift), unapplied=kept(self.unapplied))
+        def ignored(path: str) -> bool:
+            return any(fnmatch(path, pattern) for pattern in patterns)
+
+        unseen = {layer: why for layer, why in self.unseen.items() if not (ignored(layer) or ignored(f"{layer}."))}
+        return replace(self, drift=kept(self.drift), unapplied=kept(self.unapplied), unseen=unseen)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -115,7 +124,7 @@ def look(context: Context, folder: bool = True) -> Report:
         try:
             unapplied = list(_unapplied(context))
         except TfgridError as error:
-            unseen["app folder"] = f"{error.what}: {error.why}" if error.why else error.what
+            unseen[_FOLDER] = f"{error.what}: {error.why}" if error.why else error.what
     return Report(tuple(found), tuple(unapplied), unseen)
 
 
