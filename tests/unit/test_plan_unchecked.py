@@ -9,7 +9,7 @@ import click
 import pytest
 
 from tests.unit.workbench import Bench
-from tfgrid_compose.cli.up import plan_text
+from tfgrid_compose.cli.plan_text import plan_text
 from tfgrid_compose.deploy.plan import make_plan
 from tfgrid_compose.errors import GridError
 

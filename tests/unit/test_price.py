@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.workbench import Bench, Call, contract
-from tfgrid_compose.cli import up as cli_up
+from tfgrid_compose.cli import plan_text, shell
 from tfgrid_compose.deploy import price as prices
 from tfgrid_compose.deploy import rollback, spending
 from tfgrid_compose.deploy.plan import make_plan
@@ -107,14 +107,14 @@ def test_play_money_gets_no_discount_and_is_told(bench: Bench) -> None:
     found = price_of(bench)
     assert (round(found.usd_per_month, 4), found.play_money) == (LIST * 1.25, True)
     with bench.context() as context:
-        assert "TFT), in play money" in cli_up.plan_text(context, make_plan(context))
+        assert "TFT), in play money" in plan_text.plan_text(context, make_plan(context))
 
 
 def test_the_plan_has_the_price_of_every_machine(bench: Bench) -> None:
     bench.grid.tft = 0.0
     with bench.context() as context:
         facts = make_plan(context).to_dict(context)
-        text = cli_up.plan_text(context, make_plan(context))
+        text = plan_text.plan_text(context, make_plan(context))
     assert facts["usd_per_month"] == facts["price"]["usd_per_month"] == LIST
     (machine,) = facts["price"]["machines"]
     assert machine["parts_usd_per_month"] == {"compute": 7.2, "storage": 0.9} and machine["node"] == 7
@@ -127,7 +127,7 @@ def test_the_plan_has_the_price_of_every_machine(bench: Bench) -> None:
 def test_the_plan_names_the_discount_level(bench: Bench) -> None:
     bench.grid.tft = LIST / 0.06 * 18
     with bench.context() as context:
-        text = cli_up.plan_text(context, make_plan(context))
+        text = plan_text.plan_text(context, make_plan(context))
     assert "Price: 3.24 USD a month (54.00 TFT)" in text
     assert "discount level gold (60%), 8.10 USD without it" in text
     assert "vm on node 7: 3.24 USD a month (54.00 TFT); before discounts compute 7.20, storage 0.90" in text
@@ -187,7 +187,7 @@ def test_a_discount_that_is_not_known_does_not_make_it_cheaper(bench: Bench) -> 
 def test_up_refuses_before_it_asks_for_consent_and_before_anything_is_bought(
     bench: Bench, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli_up, "confirm", lambda yes, question: pytest.fail("nobody is asked"))
+    monkeypatch.setattr(shell, "confirm", lambda yes, question: pytest.fail("nobody is asked"))
     bench.grid.tft = 0.0
     code, _, err = call("up", str(bench.folder), "--network", "main", "--node", "7", "--max-monthly", "5USD")
     assert code == 2 and "would cost 8.10 USD a month, more than 5.00 USD" in err
@@ -394,7 +394,7 @@ def test_what_was_declined_is_not_remembered(bench: Bench, call: Call, monkeypat
         raise InterruptedError_("nothing was changed", code="declined", exit_code=130)
 
     with monkeypatch.context() as patched:
-        patched.setattr(cli_up, "confirm", no)
+        patched.setattr(shell, "confirm", no)
         words = (str(bench.folder), "--network", "main")
         assert call("up", *words, "--node", "3", "--var", "WORD=three")[0] == 130
     assert bench.deployment.data == before and bench.reasons(node=None) == {}

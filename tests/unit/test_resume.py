@@ -203,6 +203,13 @@ def test_a_plan_of_what_would_be_gone_on_with_changes_nothing(bench: Bench, call
     assert len(bench.store.runs()) == 1
 
 
+@pytest.mark.parametrize("form", ["--resume", "--repair"])
+@pytest.mark.parametrize("wish", [["--cpu", "2"], ["--var", "A=b"], ["--farm", "Nile"], ["--node", "3"], ["--no-ipv4"]])
+def test_what_is_known_already_takes_no_other_wishes(call: Call, form: str, wish: list[str]) -> None:
+    code, _, err = call("up", form, *wish, "--yes")
+    assert (code, f"{form} and {wish[0]} can't go together" in err) == (2, True)
+
+
 def test_resume_and_repair_exclude_each_other(bench: Bench, call: Call) -> None:
     code, _, err = call("up", "--resume", "--repair")
     assert (code, "can't go together" in err) == (2, True)

@@ -20,6 +20,7 @@ import pytest
 
 from tests.fakes.directory import FakeDirectory
 from tfgrid_compose.cli import down as cli_down
+from tfgrid_compose.cli import shell as cli_shell
 from tfgrid_compose.cli import up as cli_up
 from tfgrid_compose.deploy import down, drift, engine, operate, rollback, up
 from tfgrid_compose.deploy.context import Context
@@ -391,7 +392,7 @@ class Bench:
 
 def fake_world(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the fakes where grid, programs and machine are reached."""
-    for module in (registry, up, rollback, down, operate, cli_up, cli_down):
+    for module in (registry, up, rollback, down, operate, cli_shell, cli_up, cli_down):
         monkeypatch.setattr(module, "open_grid", lambda network: bench.grid)
     monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=bench.slept.append, monotonic=engine.time.monotonic))
 

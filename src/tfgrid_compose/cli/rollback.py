@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from tfgrid_compose.cli.common import TURN, WaitingCommand, age, confirm, shown_events
-from tfgrid_compose.cli.elevate import ensure_root
+from tfgrid_compose.cli.common import TURN, WaitingCommand, age
 from tfgrid_compose.state.store import Deployment, Release, Store
 
 _APP = click.argument("app", required=False)
@@ -38,50 +37,18 @@ def rollback(
 
     Exit codes: 0 success, 5 no such deployment or release, 6 busy, 7 grid, 8 unreachable, 9 hook or platform.
     """
+    from tfgrid_compose.cli.shell import Shell
     from tfgrid_compose.deploy.lookup import find
     from tfgrid_compose.deploy.options import RollbackOptions
-    from tfgrid_compose.deploy.rollback import choose, prepared
-    from tfgrid_compose.grids.registry import open_grid
+    from tfgrid_compose.deploy.plan import make_plan
+    from tfgrid_compose.deploy.rollback import choose
 
+    shell = Shell(as_json, yes, verbose, only_plan)
     with Store() as store:
         deployment = find(store, app, Path.cwd())
         choose(store, deployment, release)
-    if open_grid(deployment.network).needs_root:
-        ensure_root("rolling back on the local grid")
-    options = RollbackOptions(release, with_data, terraform, wait, cancel, retry)
-    started = time.monotonic()
-    with shown_events(as_json, verbose) as stream, Store() as store:
-        with prepared(store, stream, deployment, options, write=not only_plan) as context:
-            _go(context, as_json, yes, only_plan, started)
-
-
-def _go(context: Any, as_json: bool, yes: bool, only_plan: bool, started: float) -> None:
-    from tfgrid_compose.cli.render import seconds_text
-    from tfgrid_compose.cli.up import plan_text
-    from tfgrid_compose.deploy.plan import make_plan
-    from tfgrid_compose.deploy.rollback import run
-    from tfgrid_compose.deploy.spending import judge
-    from tfgrid_compose.observe.events import RunEnded, notice
-
-    plan, name = make_plan(context), context.deployment.name
-    if only_plan:
-        click.echo(json.dumps(plan.to_dict(context)) if as_json else plan_text(context, plan))
-        return
-    if not plan.needed:
-        context.stream.emit(RunEnded("run-ended", outcome="unchanged", seconds=time.monotonic() - started))
-        if not as_json:
-            click.echo(f"{name} runs release {context.release.label} already; nothing to do.")
-        return
-    # Going back never fails for money.
-    for text in judge(context, refuse=False):
-        context.stream.emit(notice(text, "warning"))
-    if not as_json:
-        click.echo(plan_text(context, plan), err=True)
-        confirm(yes, "Go on?")
-    run(context, plan)
-    if not as_json:
-        seconds = seconds_text(time.monotonic() - started)
-        click.echo(f"{click.style(name, fg='green', bold=True)} runs release {context.release.label} again ({seconds}).")
+    with shell.aiming(deployment, RollbackOptions(release, with_data, terraform, wait, cancel, retry)) as context:
+        shell.carry_out(context, make_plan(context), "rollback")
 
 
 @click.command(epilog="Example:  tfgrid-compose history my-app")

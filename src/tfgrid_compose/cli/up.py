@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB, TURN, USD, WaitingCommand, confirm, shown_events
-from tfgrid_compose.cli.cost import price_lines
+from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB, TURN, USD, WaitingCommand, shown_events
 from tfgrid_compose.cli.elevate import ensure_root
-from tfgrid_compose.cli.nodeoptions import explain_lines, node_options, placement_of
-from tfgrid_compose.cli.render import Terminal, seconds_text
-from tfgrid_compose.deploy import choices, operate
-from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.cli.nodeoptions import node_options, placement_of
+from tfgrid_compose.cli.plan_text import plan_json, plan_text
+from tfgrid_compose.cli.render import Terminal
+from tfgrid_compose.cli.shell import Shell, warn
 from tfgrid_compose.deploy.drift import live_options, repair_plan
 from tfgrid_compose.deploy.lookup import find
 from tfgrid_compose.deploy.options import RollbackOptions, UpOptions
-from tfgrid_compose.deploy.placement import Placement
-from tfgrid_compose.deploy.plan import Plan, make_plan
+from tfgrid_compose.deploy.plan import make_plan
 from tfgrid_compose.deploy.price import check_budget, check_first_hour, price_of
 from tfgrid_compose.deploy.resume import resumable, resumed_options
-from tfgrid_compose.deploy.rollback import deploy, run
-from tfgrid_compose.deploy.rollback import prepared as prepared_rollback
-from tfgrid_compose.deploy.spending import balance_warnings, judge
+from tfgrid_compose.deploy.spending import balance_warnings
 from tfgrid_compose.deploy.up import prepared
-from tfgrid_compose.errors import GridError, UsageError
+from tfgrid_compose.errors import UsageError
 from tfgrid_compose.grids.registry import NETWORKS, open_grid
 from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.manifest.sizes import NAMED_SIZES
-from tfgrid_compose.observe.events import RunEnded, Stream, notice
-from tfgrid_compose.state.store import Deployment, Store
+from tfgrid_compose.observe.events import Stream
+from tfgrid_compose.state.store import Store
 
 # The tunnel first, then what is seen through it, then whatever mending that brought to light.
 _REPAIRS = 3
+
+# Options that say how to run, not what to deploy: the only ones that --resume and --repair take.
+_FORMS = frozenset(
+    ["app", "resume", "repair", "only_plan", "yes", "verbose", "as_json", "explain", "terraform", "max_monthly", "wait", "cancel",
+     "retry"]
+)  # fmt: skip
 
 
 def _options(function: Any) -> Any:
@@ -118,109 +116,73 @@ def up(
     if resume and repair:
         raise UsageError("--resume and --repair can't go together", why="one goes on with a run, the other mends what ran",
                          fix="run `up --resume` first, then `up --repair`")  # fmt: skip
-    shell = _Shell(as_json, yes, verbose, only_plan, explain)
+    if resume or repair:
+        _refuse_wishes("--resume" if resume else "--repair")
+    shell = Shell(as_json, yes, verbose, only_plan, explain)
     if repair:
-        shell.repair(app, given)
+        _repair(shell, app, given)
     elif resume:
-        shell.resume(app, obj["file"], given)
+        _resume(shell, app, obj["file"], given)
     else:
-        shell.up(_up_options(obj["file"], app, variables, given))
+        _up(shell, _up_options(obj["file"], app, variables, given))
 
 
-@dataclass(frozen=True)
-class _Shell:
-    """Runs `up` in one of its forms, and shows it."""
+def _refuse_wishes(form: str) -> None:
+    """What is resumed or repaired is known already: an option that would ask for something else is no silent nothing."""
+    context = click.get_current_context()
+    wishes = [
+        option.secondary_opts[0] if context.params[option.name] is False else option.opts[0]
+        for option in context.command.params
+        if option.name and option.name not in _FORMS and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if wishes:
+        raise UsageError(
+            f"{form} and {wishes[0]} can't go together",
+            why="it brings about what was asked for before" if form == "--resume" else "it brings back what the live release has",
+            fix=f"leave {wishes[0]} out, or run `up` with it and without {form}",
+        )
 
-    as_json: bool
-    yes: bool
-    verbose: bool
-    only_plan: bool
-    explain: bool = False
-    started: float = field(default_factory=time.monotonic)
 
-    def up(self, options: UpOptions) -> None:
-        """Deploy the folder."""
-        if self.only_plan:
-            _show_plan_only(options, self.as_json, self.explain)
-            return
-        if open_grid(options.network or _network_of(options)).needs_root:
-            ensure_root("deploying on the local grid")
-        with shown_events(self.as_json, self.verbose) as stream, Store() as store:
-            with prepared(store, stream, options, _ask(self.as_json), write=True) as context:
-                self._execute(context, make_plan(context))
+def _up(shell: Shell, options: UpOptions) -> None:
+    """Deploy the folder."""
+    if shell.only_plan:
+        _show_plan_only(options, shell.as_json, shell.explain)
+        return
+    if open_grid(options.network or _network_of(options)).needs_root:
+        ensure_root("deploying on the local grid")
+    with shown_events(shell.as_json, shell.verbose) as stream, Store() as store:
+        with prepared(store, stream, options, _ask(shell.as_json), write=True) as context:
+            shell.carry_out(context, make_plan(context))
 
-    def resume(self, app: str, file: str | None, given: dict[str, Any]) -> None:
-        """Go on with the newest run, whatever it was."""
-        with Store() as store:
-            deployment = find(store, None if app == "." else app, Path.cwd())
-            cut_off = resumable(store, deployment)
-        aim = cut_off["data"]
-        if cut_off["kind"] == "repair":
-            self.repair(deployment.id, given)
-        elif cut_off["kind"] == "rollback":
-            back = RollbackOptions(aim.get("release"), bool(aim.get("with_data")), **_turn(given))
-            self._back(deployment, back, given.get("max_monthly"))
-        else:
-            said = {key: given[key] for key in ("max_monthly",) if given.get(key) is not None}
-            self.up(resumed_options(deployment, cut_off, file, {**_turn(given), **said}))
 
-    def repair(self, app: str, given: dict[str, Any]) -> None:
-        """Bring back what the live release needs; what stood behind a broken tunnel or machine is looked at again."""
-        with Store() as store:
-            deployment = find(store, None if app == "." else app, Path.cwd())
-            options = live_options(store, deployment, **_turn(given))
-        with self._aiming(deployment, options) as context:
+def _resume(shell: Shell, app: str, file: str | None, given: dict[str, Any]) -> None:
+    """Go on with the newest run, whatever it was."""
+    with Store() as store:
+        deployment = find(store, None if app == "." else app, Path.cwd())
+        cut_off = resumable(store, deployment)
+    aim = cut_off["data"]
+    if cut_off["kind"] == "repair":
+        _repair(shell, deployment.id, given)
+    elif cut_off["kind"] == "rollback":
+        back = RollbackOptions(aim.get("release"), bool(aim.get("with_data")), **_turn(given))
+        with shell.aiming(deployment, back) as context:
             context.max_monthly = given.get("max_monthly")
-            for _ in range(_REPAIRS):
-                if not self._execute(context, repair_plan(context), "repair") or self.only_plan:
-                    return
-
-    def _back(self, deployment: Deployment, options: RollbackOptions, max_monthly: float | None) -> None:
-        with self._aiming(deployment, options) as context:
-            context.max_monthly = max_monthly
-            self._execute(context, make_plan(context), "rollback")
-
-    @contextmanager
-    def _aiming(self, deployment: Deployment, options: RollbackOptions) -> Iterator[Context]:
-        if open_grid(deployment.network).needs_root:
-            ensure_root("deploying on the local grid")
-        with shown_events(self.as_json, self.verbose) as stream, Store() as store:
-            with prepared_rollback(store, stream, deployment, options, write=not self.only_plan) as context:
-                yield context
-
-    def _execute(self, context: Context, plan: Plan, kind: str = "up") -> bool:
-        """Show the plan and carry it out; False when there was nothing to do."""
-        started, name = self.started, context.deployment.name
-        if self.only_plan:
-            click.echo(_plan_json(context, plan, self.explain) if self.as_json else plan_text(context, plan, self.explain))
-            return plan.needed
-        if not plan.needed:
-            if kind == "up":
-                choices.keep(context)
-            context.stream.emit(RunEnded("run-ended", outcome="unchanged", seconds=time.monotonic() - started))
-            if not self.as_json:
-                click.echo(f"{name} is up to date; nothing to do ({seconds_text(time.monotonic() - started)}).")
-            return False
-        # The manifest's budget never keeps anybody from going back; who says a sum with this command means it.
-        _warn(context, judge(context, refuse=kind == "up" or context.max_monthly is not None, buys=plan.buys))
-        if self.explain and self.as_json:
-            for line in explain_lines(_placement(context)):
-                context.stream.emit(notice(line.strip()))
-        if not self.as_json:
-            click.echo(plan_text(context, plan, self.explain), err=True)
-            confirm(self.yes, "Go on?")
-        if kind == "up":
-            deploy(context, plan)
-        else:
-            run(context, plan, kind)
-        if not self.as_json:
-            click.echo(_summary(context, time.monotonic() - started))
-        return True
+            shell.carry_out(context, make_plan(context), "rollback")
+    else:
+        said = {key: given[key] for key in ("max_monthly",) if given.get(key) is not None}
+        _up(shell, resumed_options(deployment, cut_off, file, {**_turn(given), **said}))
 
 
-def _warn(context: Context, warnings: list[str]) -> None:
-    for text in warnings:
-        context.stream.emit(notice(text, "warning"))
+def _repair(shell: Shell, app: str, given: dict[str, Any]) -> None:
+    """Bring back what the live release needs; what stood behind a broken tunnel or machine is looked at again."""
+    with Store() as store:
+        deployment = find(store, None if app == "." else app, Path.cwd())
+        options = live_options(store, deployment, **_turn(given))
+    with shell.aiming(deployment, options) as context:
+        context.max_monthly = given.get("max_monthly")
+        for _ in range(_REPAIRS):
+            if not shell.carry_out(context, repair_plan(context), "repair") or shell.only_plan:
+                return
 
 
 def _turn(given: dict[str, Any]) -> dict[str, Any]:
@@ -256,8 +218,8 @@ def _show_plan_only(options: UpOptions, as_json: bool, explain: bool = False) ->
         stream.subscribe(Terminal())
     with Store() as store, prepared(store, stream, options, _ask(as_json), write=False) as context:
         found = make_plan(context)
-        _warn(context, balance_warnings(context))
-        click.echo(_plan_json(context, found, explain) if as_json else plan_text(context, found, explain))
+        warn(context, balance_warnings(context))
+        click.echo(plan_json(context, found, explain) if as_json else plan_text(context, found, explain))
         check_budget(context, price_of(context))
         if found.buys:
             check_first_hour(price_of(context))
@@ -270,52 +232,3 @@ def _show_plan_only(options: UpOptions, as_json: bool, explain: bool = False) ->
 def plan(obj: dict[str, Any], /, app: str, variables: tuple[str, ...], as_json: bool, explain: bool, **given: Any) -> None:
     """Show what `up` would do, and why, without changing anything."""
     _show_plan_only(_up_options(obj["file"], app, variables, given), as_json, explain)
-
-
-def _plan_json(context: Context, plan: Plan, explain: bool) -> str:
-    why = {"placement": _placement(context)} if explain else {}  # First, because it may find what can't be asked.
-    return json.dumps({**plan.to_dict(context), **why})
-
-
-def _placement(context: Context) -> list[dict[str, Any]]:
-    """Why each machine stands where it does; where the grid can't be asked, the context says so instead."""
-    try:
-        return (context.placement or Placement.of(context)).explain(context.nodes)
-    except GridError as error:
-        context.unchecked.append(f"why machines stand on their nodes: {error.what}")
-        return []
-
-
-def plan_text(context: Context, plan: Plan, explain: bool = False) -> str:
-    """The plan for people."""
-    deployment, explained = context.deployment, explain_lines(_placement(context)) if explain else []
-    verb = "Deploy" if plan.is_new else "Update" if plan.needed else "Nothing to do for"
-    verb = f"Release {plan.release.label} for" if plan.release else verb
-    head = (
-        f"{verb} {deployment.name} ({deployment.id[:6]}) on network {deployment.network}, pattern {context.pattern.pattern.name}"
-    )
-    lines = [click.style(head, bold=True)]
-    for item in plan.steps:
-        mark = click.style("+" if plan.is_new else "~", fg="green") if item.needed else click.style("=", dim=True)
-        why = "" if plan.is_new or not item.needed else click.style(f"  [{item.reason}]", fg="yellow")
-        lines.append(f"  {mark} {item.step.name:<15}{item.text if item.needed else click.style('unchanged', dim=True)}{why}")
-    networks = ", ".join(context.networks.prefer)
-    lines.append(f"  Addresses: {networks}; private range {deployment.data['ip_range']}")
-    lines += [click.style("  Not restored: ", fg="yellow") + limit for limit in plan.limits]
-    price = price_of(context)
-    lines += [click.style("  Not checked: ", fg="yellow") + text for text in dict.fromkeys(context.unchecked)]
-    lines += [f"  {line}" for line in price_lines(price)]
-    lines += explained
-    return "\n".join(lines)
-
-
-def _summary(context: Context, seconds: float) -> str:
-    deployment = context.deployment
-    lines = [click.style(f"{deployment.name} is running", fg="green", bold=True) + f" ({seconds_text(seconds)})."]
-    links = operate.links(deployment)
-    lines += [f"  Page:    {link}" for link in links] or [f"  Address: {operate.primary_address(deployment)}"]
-    lines.append(f"  Look:    tfgrid-compose status {deployment.name}")
-    lines.append(f"           tfgrid-compose logs {deployment.name} -f")
-    lines.append(f"           tfgrid-compose ssh {deployment.name}")
-    lines.append(f"  Remove:  tfgrid-compose down {deployment.name}")
-    return "\n".join(lines)
