@@ -59,7 +59,7 @@ def execute(bench: Bench, *steps: Fake, needed: bool = True, policy: Policy | No
     """Run steps."""
     with bench.context(write=True) as context:
         context.policy = policy or context.policy
-        plan = Plan(tuple(PlannedStep(step, step.name, "x" if needed else "") for step in steps), 0.0, True)
+        plan = Plan(tuple(PlannedStep(step, step.name, "x" if needed else "") for step in steps), True)
         engine.execute(context, plan, kind, {"asked": "for"})
 
 

@@ -34,10 +34,9 @@ def _cells(row: Row, now: float) -> list[str]:
 
 def money(row: Row) -> list[str]:
     """An hour's and a month's cost: in USD, in TFT where the price of a TFT is not known, never 0 for what is not known."""
-    from tfgrid_compose.deploy.contracts import LIVE
     from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 
-    if row.contract.state not in LIVE:
+    if not row.live:
         return ["-", "-"]
     for sum, unit in ((row.usd_per_hour, ""), (row.tft_per_hour, " TFT")):
         if sum is not None:
@@ -46,11 +45,10 @@ def money(row: Row) -> list[str]:
 
 
 def _total(listing: Listing) -> str:
-    from tfgrid_compose.deploy.contracts import LIVE
     from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
     from tfgrid_compose.state.problem import count
 
-    live = [row for row in listing.rows if row.contract.state in LIVE]
+    live = [row for row in listing.rows if row.live]
     usd, unpriced = listing.usd_per_hour, listing.unpriced
     parts = [count(len(live), "contract")]
     parts.append("cost not known" if usd is None else f"{usd:.5f} USD an hour, {usd * HOURS_PER_MONTH:.2f} USD a month")
@@ -68,7 +66,7 @@ def details_of(row: Row, facts: dict[str, Any]) -> str:
     lines = [
         ("contract", f"{item.id} on network {row.network}"),
         ("type", item.kind), ("name", item.name or "-"), ("app", row.app or "-"), ("deployment", row.owner),
-        ("state", item.state if facts["lives"] == (item.state in ("Created", "GracePeriod")) else f"{item.state}, but it ended"),
+        ("state", item.state if facts["lives"] == row.live else f"{item.state}, but it ended"),
         ("created", _when(item.created)),
         ("node", _place(item.node, place, facts["not_known"])),
         ("public IPv4", str(item.public_ips)),

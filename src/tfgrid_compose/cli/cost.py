@@ -111,9 +111,9 @@ def _figures(dollars: float | None, tft: float | None) -> list[str]:
 
 def _row(item: Spending) -> list[str]:
     from tfgrid_compose.deploy import spending
+    from tfgrid_compose.state.problem import count
 
-    count = len(item.costs)
-    name = item.name or f"{count} other contract{'s' if count > 1 else ''}"
+    name = item.name or count(len(item.costs), "other contract")
     if item.remembered:
         name += " (as of its last run)"
     elif item.unknown:

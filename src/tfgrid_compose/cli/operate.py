@@ -31,7 +31,7 @@ def ps(as_json: bool) -> None:
     MONTH is what the last run found that it costs, in USD; `cost` asks the grid.
     """
     with Store() as store:
-        rows = [_row(item) for item in store.deployments()]
+        rows = [{**item.summary(), "status": _real_status(item)} for item in store.deployments()]
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -45,16 +45,6 @@ def ps(as_json: bool) -> None:
               f"{row['usd_per_month']:.2f}" if row["usd_per_month"] is not None else "-",
               age(now - row["created"])] for row in rows]  # fmt: skip
     click.echo(table(["ID", "NAME", "STATUS", "NETWORK", "NODE", "ADDRESS", "RELEASE", "MONTH", "AGE"], cells))
-
-
-def _row(item: Deployment) -> dict[str, Any]:
-    machines = item.machines
-    return {
-        "id": item.id, "name": item.name, "status": _real_status(item), "network": item.network,
-        "pattern": item.data.get("pattern", ""), "node": ",".join(str(machine["node"]) for machine in machines),
-        "address": machines[0].get("address", "") if machines else "", "release": item.data.get("release", ""),
-        "usd_per_month": (item.data.get("price") or {}).get("usd_per_month"), "created": item.created, "app_dir": item.app_dir,
-    }  # fmt: skip
 
 
 def _real_status(item: Deployment) -> str:

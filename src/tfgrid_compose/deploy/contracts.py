@@ -42,6 +42,11 @@ class Row:
         return self.contract.id
 
     @property
+    def live(self) -> bool:
+        """Whether it has not ended."""
+        return self.contract.state in LIVE
+
+    @property
     def app(self) -> str:
         """The app's name; empty when unknown."""
         return self.contract.app or (str(self.deployment.data.get("app", "")) if self.deployment else "")
@@ -105,7 +110,7 @@ class Listing:
     @property
     def unpriced(self) -> int:
         """How many live contracts have no known cost."""
-        return sum(row.usd_per_hour is None and row.contract.state in LIVE for row in self.rows)
+        return sum(row.usd_per_hour is None and row.live for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

@@ -37,7 +37,12 @@ def choose(wanted: Network, connect: Connect, *, ipv4: bool | None = None, chose
             "no network is left for the machines", why="the manifest provisions a public IPv4 only, and --no-ipv4 leaves it out",
             fix="leave --no-ipv4 out, or add wireguard to network.provision", code="no-network",
         )  # fmt: skip
-    return Networks(tuple(made), ordered(made, [*chosen, *wanted.wishes(), *(connect.prefer or [])]))
+    return Networks(tuple(made), preferred(made, wanted, connect, chosen))
+
+
+def preferred(made: Sequence[str], wanted: Network, connect: Connect, chosen: Sequence[str]) -> tuple[str, ...]:
+    """`made` in the order in which addresses are tried: as `chosen` for the deployment, the manifest's, the configuration's."""
+    return ordered(made, [*chosen, *wanted.wishes(), *(connect.prefer or [])])
 
 
 def ordered(made: Sequence[str], wishes: Sequence[str]) -> tuple[str, ...]:

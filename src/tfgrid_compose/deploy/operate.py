@@ -69,29 +69,12 @@ def addresses(deployment: Deployment) -> list[dict[str, str]]:
     ]
 
 
-def summary(deployment: Deployment) -> dict[str, Any]:
-    """What `ps` lists, from memory alone."""
-    return {
-        "id": deployment.id,
-        "name": deployment.name,
-        "status": deployment.status,
-        "network": deployment.network,
-        "pattern": deployment.data.get("pattern", ""),
-        "node": ",".join(str(machine["node"]) for machine in deployment.machines),
-        "address": primary_address(deployment) if deployment.machines else "",
-        "release": deployment.data.get("release", ""),
-        "usd_per_month": (deployment.data.get("price") or {}).get("usd_per_month"),
-        "created": deployment.created,
-        "app_dir": deployment.app_dir,
-    }
-
-
 def status(store: Store, deployment: Deployment) -> dict[str, Any]:
-    """`summary` with what is really there: tunnel, login, release, service, price, last run."""
+    """What is remembered of it with what is really there: tunnel, login, release, service, price, last run."""
     interface = str(deployment.data.get("interface", ""))
-    facts: dict[str, Any] = {**summary(deployment), "addresses": addresses(deployment), "links": []}
+    facts: dict[str, Any] = {**deployment.summary(), "addresses": addresses(deployment), "links": []}
     if deployment.machines:
-        facts["links"] = links(deployment)
+        facts |= {"address": primary_address(deployment), "links": links(deployment)}
     config = store.secret(deployment.id, "wireguard")
     facts["tunnel"] = {"interface": interface, "up": wireguard.is_up(interface)} if config else None
     facts["machine"] = _machine_facts(store, deployment) if deployment.machines else {"reachable": False}

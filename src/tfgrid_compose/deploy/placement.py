@@ -87,7 +87,7 @@ class Placement:
     @cached_property
     def _twin(self) -> int:
         """The account's twin, asked for only where nodes are rented; 0 when nobody can say."""
-        if not self.asked.wish(RoleSizes(1, 1, 1), 0, ()).dedicated and not any(node.rented_by for node in self.listed):
+        if not self.asked.dedicated and not any(node.rented_by for node in self.listed):
             return 0
         try:
             return self.grid.account().twin or 0
@@ -200,7 +200,7 @@ class Placement:
         ]
 
     def _look_at_countries(self, nodes: Sequence[Node]) -> None:
-        wanted = self.asked.wish(RoleSizes(1, 1, 1), 0, ()).countries
+        wanted = self.asked.countries
         known = {node.country.lower() for node in nodes}
         self.warnings += [f"no node is in `{name}`" for name in sorted(wanted - known) if wanted & known]
         if wanted and not wanted & known:

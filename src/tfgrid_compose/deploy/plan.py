@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tfgrid_compose.deploy.context import Context
-from tfgrid_compose.deploy.price import list_usd_per_month, over_budget, price_of
+from tfgrid_compose.deploy.price import over_budget, price_of
 from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.manifest.model import HOOKS
@@ -32,14 +32,13 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, and what they will cost per month in USD, before discounts.
+    """Steps in order.
 
     `release` is the one to go back to, None for the app folder; `limits` says what can't be restored.
     `unsettled`: the last run did not get to its end; one that finds nothing left to do says that all is done.
     """
 
     steps: tuple[PlannedStep, ...]
-    usd_per_month: float
     is_new: bool
     release: Release | None = None
     limits: tuple[str, ...] = ()
@@ -104,7 +103,7 @@ def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
         planned = _with_reach(planned)
     ended = context.deployment.status == "running" and context.store.unfinished(context.deployment.id) is None
     unsettled = bool(done) and not ended
-    return Plan(tuple(_with_snapshot(planned)), list_usd_per_month(context), not done, context.release, context.limits, unsettled)
+    return Plan(tuple(_with_snapshot(planned)), not done, context.release, context.limits, unsettled)
 
 
 def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:

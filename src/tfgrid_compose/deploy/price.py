@@ -159,11 +159,6 @@ def price_of(context: Context) -> DeploymentPrice:
     return context.price
 
 
-def list_usd_per_month(context: Context) -> float:
-    """The price before discounts, from sizes alone; nobody is asked."""
-    return sum(item.price.list_usd_per_month for item in _machines(context, context.sizes, LIST_RATES, {}, 0))
-
-
 def remembered(context: Context) -> dict[str, Any]:
     """The price as it's kept with the deployment, so that `ps` need not ask; with the rates that were asked before."""
     known = context.price or DeploymentPrice((), play_money=context.grid.play_money)

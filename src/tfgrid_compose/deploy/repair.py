@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from tfgrid_compose.deploy.contracts import networks as networks_in_use
 from tfgrid_compose.deploy.costs import costs_of
 from tfgrid_compose.deploy.resolve import default_network
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import GridError, StateError, TfgridError
-from tfgrid_compose.grids import account
 from tfgrid_compose.grids.base import ContractInfo, Grid, Marked
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import open_grid
@@ -72,7 +72,7 @@ class Orphan:
 
 def networks_of(store: Store) -> list[str]:
     """Networks that were ever deployed to from here or are signed in to, and the default one."""
-    return sorted({default_network(), *store.networks(), *(item.network for item in store.deployments()), *account.networks()})
+    return sorted({default_network(), *networks_in_use(store)})
 
 
 def survey(networks: Iterable[str], *, costs: bool = False) -> View:

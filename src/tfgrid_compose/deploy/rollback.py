@@ -11,7 +11,7 @@ from typing import Any
 
 from tfgrid_compose.deploy import engine, releases, up
 from tfgrid_compose.deploy.context import Context
-from tfgrid_compose.deploy.networks import Networks, ordered
+from tfgrid_compose.deploy.networks import Networks, preferred
 from tfgrid_compose.deploy.options import RollbackOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
 from tfgrid_compose.deploy.price import check_budget, limit_of, price_of
@@ -143,8 +143,8 @@ def _disks(deployment: Deployment, wanted: list[DataDisk], limits: list[str]) ->
 
 def _networks(deployment: Deployment, app: App, data: dict[str, Any]) -> Networks:
     """The networks that the release had, in the order that is preferred now."""
-    wishes = [*deployment.data.get("prefer_chosen", ()), *app.manifest.network.wishes(), *(settings.load().connect.prefer or [])]
-    return Networks(tuple(data["networks"]), ordered(data["networks"], wishes))
+    made, chosen = data["networks"], deployment.data.get("prefer_chosen", ())
+    return Networks(tuple(made), preferred(made, app.manifest.network, settings.load().connect, chosen))
 
 
 def _nodes(deployment: Deployment, data: dict[str, Any], limits: list[str]) -> dict[str, list[int]]:

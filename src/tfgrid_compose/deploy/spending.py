@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.contracts import mark
 from tfgrid_compose.deploy.costs import Cost, costs_of
 from tfgrid_compose.deploy.price import DeploymentPrice, asked_rates, check_budget, check_first_hour, over_budget, price_of
 from tfgrid_compose.errors import TfgridError
@@ -194,14 +195,6 @@ def from_memory(item: Deployment) -> Spending:
     return Spending(item.name, item.network, item.id, (), known if "usd_per_hour" in known else {}, item.created)
 
 
-def running(grid: Grid, deployment: Deployment) -> tuple[Spending, Rates, list[str]]:
-    """(what a deployment costs now by its contracts, the rates, what could not be asked). Raises `TfgridError`."""
-    contracts = grid.contracts(deployment.id)
-    rates, _, unasked = asked_rates(grid)
-    costs, more = costs_of(grid, contracts, rates, now())
-    return _spending(deployment, costs), rates, [*unasked, *more]
-
-
 def purse(grid: Grid, deployments: Sequence[Deployment]) -> Purse:
     """The account of a network: what each deployment costs, and all else in one line. What can't be asked is said."""
     rates, tft, unasked = asked_rates(grid)
@@ -222,7 +215,7 @@ def purse(grid: Grid, deployments: Sequence[Deployment]) -> Purse:
 
 
 def _belongs(contract: ContractInfo, item: Deployment) -> bool:
-    return item.id in (contract.deployment, contract.name[-16:]) or contract.id in item.data.get("contracts", [])
+    return mark(contract) == item.id or contract.id in item.data.get("contracts", [])
 
 
 # Balance

@@ -51,6 +51,17 @@ class Asked:
         """What machines of one role don't share."""
         return self.options.spread or self.manifest.spread
 
+    @property
+    def countries(self) -> frozenset[str]:
+        """Countries to choose from, in small letters; empty for any."""
+        found = _small(self.options.countries or self.manifest.countries)
+        return frozenset() if ANY in found else found
+
+    @property
+    def dedicated(self) -> bool:
+        """Whether only nodes do that the account rents as a whole."""
+        return _said(self.options.dedicated, self.manifest.dedicated)
+
     def whitelists(self) -> tuple[Whitelist, ...]:
         """The lists that a node has to be on, each of them; `*` is every farm."""
         if self.options.farms or self.options.whitelist_nodes:
@@ -70,7 +81,6 @@ class Asked:
     def wish(self, size: RoleSizes, disks: int, networks: Sequence[str], twin: int = 0) -> Wish:
         """What one machine wants; `disks` is the size of its data disks in GB."""
         options, manifest = self.options, self.manifest
-        countries = _small(options.countries or manifest.countries)
         return Wish(
             cpu=size.cpu,
             memory_mib=size.memory,
@@ -78,8 +88,8 @@ class Asked:
             ipv4="ipv4" in networks,
             ipv6="ipv6" in networks,
             certified=_said(options.certified, manifest.certified),
-            dedicated=_said(options.dedicated, manifest.dedicated),
-            countries=frozenset() if ANY in countries else countries,
+            dedicated=self.dedicated,
+            countries=self.countries,
             whitelists=self.whitelists(),
             black_nodes=frozenset([*options.blacklist_nodes, *self.preferences.blacklist_nodes]),
             black_farms=self.black_farms(),

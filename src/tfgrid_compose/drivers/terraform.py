@@ -192,11 +192,6 @@ class Terraform:
                 fix="tfgrid-compose logs --hook terraform shows what Terraform printed before",
             ) from error
 
-    def errored_state(self) -> Path | None:
-        """The plaintext state that Terraform leaves when it can't save; the caller must take it in."""
-        path = self.folder / "errored.tfstate"
-        return path if path.exists() else None
-
     def _environment(self) -> dict[str, str]:
         kept = {
             key: value for key, value in os.environ.items()

@@ -34,6 +34,16 @@ class Deployment:
         found: list[dict[str, Any]] = self.data.get("machines", [])
         return found
 
+    def summary(self) -> dict[str, Any]:
+        """What commands tell of it from memory alone, as JSON values."""
+        return {
+            "id": self.id, "name": self.name, "status": self.status, "network": self.network,
+            "pattern": self.data.get("pattern", ""), "node": ",".join(str(machine["node"]) for machine in self.machines),
+            "address": self.machines[0].get("address", "") if self.machines else "", "release": self.data.get("release", ""),
+            "usd_per_month": (self.data.get("price") or {}).get("usd_per_month"), "created": self.created,
+            "app_dir": self.app_dir,
+        }  # fmt: skip
+
     def with_data(self, **changes: Any) -> Deployment:
         """A copy with changed data."""
         return replace(self, data={**self.data, **changes})

@@ -14,6 +14,7 @@ from tfgrid_compose.drivers.dns.names import Record
 from tfgrid_compose.drivers.dns.providers import PROVIDERS
 from tfgrid_compose.errors import DnsError
 from tfgrid_compose.observe.events import notice
+from tfgrid_compose.state.problem import count
 
 # Seconds for a zone's servers to answer with a new record. Providers publish within seconds to two minutes.
 DEADLINE = 120.0
@@ -137,9 +138,9 @@ class Dns(Step):
         domain, made = wanted(context), keeper(context, self.name)
         try:
             if domain is None:
-                count = made.withdraw()
+                gone = made.withdraw()
                 made.forget()
-                return _records(count, "deleted")
+                return f"{count(gone, 'record')} deleted"
             return self._lead(context, domain, made)
         finally:
             context.deployment = made.deployment
@@ -155,7 +156,7 @@ class Dns(Step):
         changed = made.apply(domain, found)
         self._drop_old(context, domain, made)
         late = self._wait(context, domain, found)
-        done = _records(changed, "changed") if changed else "as it should be"
+        done = f"{count(changed, 'record')} changed" if changed else "as it should be"
         return f"{domain.name}: {done}" + (f"; {late}" if late else ", and the zone's servers answer with it")
 
     def _drop_old(self, context: Context, domain: Wanted, made: Keeper) -> None:
@@ -208,10 +209,6 @@ def _wanted(context: Context) -> Wanted:
     found = wanted(context)
     assert found is not None, "this step only exists when there is a domain"
     return found
-
-
-def _records(count: int, what: str) -> str:
-    return f"{count} record{'s' if count != 1 else ''} {what}"
 
 
 def _no_address(domain: Wanted) -> DnsError:

@@ -19,6 +19,7 @@ from tfgrid_compose.drivers.terraform import Terraform, find
 from tfgrid_compose.errors import GridError, InfrastructureError, PatternError, TfgridError
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.patterns.model import Pattern
+from tfgrid_compose.state.problem import count
 from tfgrid_compose.state.store import Store
 
 STATE = kept.STATE
@@ -39,7 +40,7 @@ class Infrastructure(Step):
         parts = []
         for role, size in context.sizes.items():
             for node in context.nodes[role]:
-                cores = f"{size.cpu} core{'s' if size.cpu > 1 else ''}"
+                cores = count(size.cpu, "core")
                 where = f"node {node}" if node else "a node that is yet to be chosen"
                 parts.append(f"{role} on {where}: {cores}, {size.memory} MB memory, {size.disk} GB disk")
         parts += [f"disk {disk.name} of {disk.size} GB at {disk.mount}" for disk in context.disks]
@@ -84,10 +85,8 @@ class Infrastructure(Step):
         check_outputs(context.pattern.pattern, outputs)
         self._remember(context, outputs)
         self._drop_unused(context)
-        machines = context.deployment.machines
-        return (
-            f"{len(machines)} machine{'s' if len(machines) > 1 else ''}, {_contracts(len(context.deployment.data['contracts']))}"
-        )
+        machines, contracts = context.deployment.machines, context.deployment.data["contracts"]
+        return f"{count(len(machines), 'machine')}, {count(len(contracts), 'contract')}"
 
     def _made(self, context: Context) -> dict[str, Any]:
         """Apply on the nodes that are planned now; the outputs."""
@@ -107,7 +106,7 @@ class Infrastructure(Step):
         """Contracts that carry our id and that Terraform's state does not know: a crash came between the two."""
         left = strays(context, contracts_in(context.store.secret(context.deployment.id, STATE)))
         if left and context.grid.adopts:
-            context.progress(self.name, f"taking over {_contracts(len(left))} that an earlier run left", True)
+            context.progress(self.name, f"taking over {count(len(left), 'contract')} that an earlier run left", True)
         else:
             self._cancel(context, left, "that an earlier run left")
 
@@ -120,14 +119,14 @@ class Infrastructure(Step):
 
     def _cancel(self, context: Context, contracts: list[int], which: str) -> None:
         if contracts:
-            context.progress(self.name, f"cancelling {_contracts(len(contracts))} {which}", True)
+            context.progress(self.name, f"cancelling {count(len(contracts), 'contract')} {which}", True)
             context.grid.cancel(contracts)
 
     def undo(self, context: Context) -> str:
         """Terraform has ended what it was at; what the grid made stays, and is known."""
         try:
-            contracts = strays(context, set())
-            made = f"; {_contracts(len(contracts))} stand on the grid, `tfgrid-compose down` removes them" if contracts else ""
+            left = strays(context, set())
+            made = f"; {count(len(left), 'contract')} stand on the grid, `tfgrid-compose down` removes them" if left else ""
         except GridError as error:
             made = f"; what stands on the grid is not known ({error.what}), `tfgrid-compose down` removes it"
         return f"Terraform ended what it was doing and saved its state{made}"
@@ -250,7 +249,3 @@ def session(store: Store, id: str, grid: Grid, folder: Path, variables: dict[str
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _contracts(count: int) -> str:
-    return f"{count} contract{'s' if count != 1 else ''}"
