@@ -222,6 +222,21 @@ def test_contracts_of_an_older_deployment_are_not_gone_for_another_account(world
     assert world.network.live == world.bought and world.bench.store.deployments() != []
 
 
+def test_a_deployment_whose_account_is_lost_can_be_forgotten_and_says_what_stays(world: World) -> None:
+    assert world.up()[0] == 0
+    status, out, _ = world.call("down", "my-app", "--forget", "--yes", "--json")
+    assert (status, json.loads(out.splitlines()[-1])["error"]["code"]) == (7, "contracts-stand")
+    other = keys.address(Secret(OTHER), "sr25519")
+    world.network.chain.fund(other, 100)
+    world.network.chain.add_twin(8, other)
+    os.environ["MNEMONIC"] = OTHER
+    (id,) = world.network.live
+    status, out, err = world.call("down", "my-app", "--forget", "--yes")
+    assert status == 0, err
+    assert out == f"my-app is forgotten here. Left on network main, and maybe costing: contract {id}.\n"
+    assert world.network.live == [id] and world.bench.store.deployments() == [] and world.bench.tunnels == set()
+
+
 def test_ctrl_c_in_a_question_to_the_chain_buys_nothing(world: World) -> None:
     chain = world.network.chain
     chain.orders.silent = {"state_getStorage", "state_getStorageAt", "state_queryStorageAt"}

@@ -73,6 +73,39 @@ def test_a_deployment_that_was_never_made_is_just_forgotten(bench: Bench) -> Non
     assert bench.store.steps(bench.last_run["id"])[1]["note"] == "there were none"
 
 
+def test_what_can_be_destroyed_is_not_forgotten(bench: Bench, terraform: list[Any]) -> None:
+    with pytest.raises(GridError) as caught:
+        bench.removal().forget()
+    assert (caught.value.code, caught.value.fix) == ("contracts-stand", "tfgrid-compose down my-app")
+    assert bench.deployment.status == "running" and bench.last_run["kind"] == "up" and bench.grid.live and bench.tunnels
+
+
+def test_what_a_grid_that_has_ended_still_had_is_forgotten_and_named(bench: Bench, terraform: list[Any]) -> None:
+    found, (id,) = bench.deployment, bench.grid.live
+    bench.grid.silent = GridError("gridproxy is gone")
+    assert bench.removal().forget() == [id]
+    assert bench.store.deployments() == [] and bench.tunnels == set() and terraform == [], "Terraform had nothing to do"
+    assert (bench.last_run["kind"], bench.last_run["outcome"]) == ("forget", "succeeded")
+    assert bench.store.steps(bench.last_run["id"])[-1]["note"] == f"left on network main: contract {id}"
+    assert [entry.facts["action"] for entry in bench.store.audit_entries(found.id)][:2] == ["forget", "forget"]
+    assert look(bench.store) == [] and backups.listed()
+
+
+def interrupted(deployment: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_forgetting_that_is_stopped_says_how_it_goes_on(
+    bench: Bench, terraform: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.grid.silent = GridError("gridproxy is gone")
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError_) as caught:
+        patched.setattr(down, "remove_files", interrupted)
+        bench.removal().forget()
+    assert caught.value.fix == "tfgrid-compose down --forget my-app goes on from here"
+    assert len(bench.removal().forget()) == 1 and bench.store.deployments() == []
+
+
 @pytest.mark.parametrize(
     "error", [InfrastructureError("terraform destroy failed"), EnvironmentError_("there is no Terraform")],
     ids=lambda error: type(error).__name__,

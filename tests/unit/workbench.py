@@ -352,9 +352,13 @@ class Bench:
             rollback.run(context, make_plan(context))
         return self.live
 
+    def removal(self) -> Removal:
+        """What `down` does, and `down --forget`."""
+        return Removal(self.store, self.stream(), self.deployment)
+
     def down(self) -> list[Check]:
         """`down`."""
-        return Removal(self.store, self.stream(), self.deployment).run()
+        return self.removal().run()
 
     # What is remembered
 

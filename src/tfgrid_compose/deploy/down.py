@@ -91,6 +91,46 @@ class Removal:
         prune_archives(store)
         return checks
 
+    def forget(self) -> list[int]:
+        """Forget the deployment and destroy nothing on the grid: for an account that is lost, or a grid that has ended.
+
+        Returns the contracts that may still stand and cost. Raises `TfgridError`: `contracts-stand` where `run` could
+        cancel them.
+        """
+        store, deployment = self._store, self._deployment
+        left = self._out_of_reach()
+        backups.save(store.path, f"forget-{deployment.name}")
+        run = Run(store, self._stream, deployment, "forget", self._policy)
+
+        def let_go() -> str:
+            remove_files(deployment)
+            return f"left on network {deployment.network}: {contracts_text(left)}"
+
+        with run.recorded([("tunnel", 0.3), ("forget", 0.1)]):
+            self._free_domain(run)
+            run.perform("tunnel", "WireGuard interface and configuration", self._take_tunnel_down)
+            run.perform("forget", "what this computer keeps of it", let_go)
+            store.forget(deployment.id, run.number)
+        prune_archives(store)
+        return left
+
+    def _out_of_reach(self) -> list[int]:
+        """Contracts that nobody here can cancel. Raises `GridError` when there are some that can be."""
+        try:
+            same_payer(self._grid, self._deployment)
+            standing = self._ours(None)
+        except GridError:
+            return sorted(self._contracts)
+        if not standing:
+            return []
+        name = self._deployment.name
+        raise GridError(
+            f"{name} can be destroyed, so it is not forgotten",
+            why=f"the grid answers, and {contracts_text(standing)} of it can be cancelled; forgotten, they would go on costing",
+            fix=f"tfgrid-compose down {name}",
+            code="contracts-stand",
+        )
+
     def _progress(self, text: str, milestone: bool) -> None:
         self._stream.emit(step_progress("infrastructure", text, milestone))
 
@@ -205,6 +245,13 @@ class Removal:
             f"`tfgrid-compose dns forget {name}` before",
             code="dns-leftovers",
         )
+
+
+def contracts_text(contracts: list[int]) -> str:
+    """`contracts 1001, 1002`, for people."""
+    if not contracts:
+        return "no contract that is known"
+    return f"contract{'s' if len(contracts) > 1 else ''} {', '.join(map(str, contracts))}"
 
 
 def remove_files(deployment: Deployment) -> None:

@@ -19,6 +19,9 @@ from tfgrid_compose.observe.events import RunEnded, RunStarted, Stream, step_end
 from tfgrid_compose.state.audit import digest_of
 from tfgrid_compose.state.store import Deployment, Store
 
+# Kinds of run that end a deployment, and the command that goes on with one that was cut off.
+ENDINGS = {"down": "down", "forget": "down --forget"}
+
 
 @dataclass
 class Run:
@@ -58,7 +61,7 @@ class Run:
 
     def _failure(self, error: BaseException) -> TfgridError | None:
         if isinstance(error, KeyboardInterrupt):
-            verb = {"down": "down"}.get(self.kind, "up --resume")
+            verb = ENDINGS.get(self.kind, "up --resume")
             return InterruptedError_(
                 f"stopped in step {self.doing}" if self.doing else "stopped between two steps",
                 why=self.said,

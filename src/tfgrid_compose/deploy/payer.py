@@ -26,7 +26,8 @@ def same_payer(grid: Grid, deployment: Deployment) -> None:
         why=f"{before} pays for its contracts on network {network}, and {now} is signed in; only who made them can change or "
         "cancel them",
         fix=f"sign in with the mnemonic of {before}: tfgrid-compose signin --network {network}; "
-        "`tfgrid-compose whoami` says where the other one comes from",
+        "`tfgrid-compose whoami` says where the other one comes from. When that account is lost: "
+        f"tfgrid-compose down {deployment.name} --forget",
         code="account-changed",
     )
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tfgrid_compose.deploy.engine import ENDINGS
 from tfgrid_compose.deploy.options import UpOptions
 from tfgrid_compose.deploy.resolve import said_of
 from tfgrid_compose.deploy.wishes import options_of
@@ -29,13 +30,13 @@ def aim_of(options: UpOptions) -> dict[str, Any]:
 def resumable(store: Store, deployment: Deployment) -> dict[str, Any]:
     """The newest run, when it did not get to its end. Raises `NotFoundError`."""
     run = store.unfinished(deployment.id)
-    if run is not None and run["kind"] in ("up", "rollback", "repair"):
+    if run is not None and run["kind"] not in ENDINGS:
         return run
     if run is not None:
         raise NotFoundError(
             f"the last run on {deployment.name} was a {run['kind']}",
             why="it did not get to its end, and is gone on with by itself",
-            fix=f"tfgrid-compose {run['kind']} {deployment.name}",
+            fix=f"tfgrid-compose {ENDINGS[run['kind']]} {deployment.name}",
             code="nothing-to-resume",
         )
     raise NotFoundError(
