@@ -11,7 +11,7 @@ $sudo "$bin/coverage" run -m pytest tests --ignore tests/e2e >"$others" 2>&1 &
 beside=$!
 trap '$sudo kill "$beside" 2>/dev/null || true; rm -f "$others" "$machines"' EXIT
 failed=0
-$sudo "$bin/coverage" run -m pytest tests/e2e | tee "$machines" || failed=$?
+$sudo "$bin/coverage" run -m pytest tests/e2e --durations 12 | tee "$machines" || failed=$?
 wait "$beside" || failed=$?
 trap 'rm -f "$others" "$machines"' EXIT
 cat "$others"

@@ -83,7 +83,7 @@ def test_a_second_ctrl_c_stops_at_once_and_can_be_resumed(
     started = time.monotonic()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20, "nobody waited for the hook, which has half a minute to go"
     make_app(name, setup="true")
     cli.run("up", "--resume", name, "--yes")
     assert (cli.status(name)["status"], machines(cli, name)) == ("running", 1)
