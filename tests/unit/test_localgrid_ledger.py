@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES, farm_ip_hosts, node_public_host
-from tfgrid_compose.localgrid.ledger import FIRST_CONTRACT, Ledger, Resources, node_total
+from tfgrid_compose.localgrid.database import FIRST_CONTRACT
+from tfgrid_compose.localgrid.entries import Resources, node_total
+from tfgrid_compose.localgrid.ledger import Ledger
 
 
 @pytest.fixture
@@ -257,3 +259,32 @@ def test_every_node_stands_on_a_farm_and_has_room_beyond_the_grids_reserve() -> 
         assert (total.cru, total.mru, total.sru) == (node.cru, node.mru, node.sru)
         assert total.mru > 2 * GIB and total.sru > 20 * GIB
     assert len({node.id for node in NODES}) == len(NODES)
+
+
+class Interrupted:
+    """A connection in which Ctrl-C comes at the end of one statement, which was carried out or not."""
+
+    def __init__(self, db: sqlite3.Connection, statement: str, done: bool) -> None:
+        self._db, self._statement, self._done = db, statement, done
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        if statement == self._statement:
+            self._statement = ""
+            if self._done:
+                self._db.execute(statement)
+            raise KeyboardInterrupt
+        return self._db.execute(statement, *values)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._db, name)
+
+
+@pytest.mark.parametrize(("statement", "done"), [("BEGIN IMMEDIATE", True), ("COMMIT", False)])
+def test_an_interruption_at_either_end_of_a_transaction_leaves_none_open(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, statement: str, done: bool
+) -> None:
+    monkeypatch.setattr(ledger, "_db", Interrupted(ledger._db, statement, done))
+    with pytest.raises(KeyboardInterrupt):
+        contract(ledger)
+    assert ledger.contracts() == []
+    assert contract(ledger) == FIRST_CONTRACT

@@ -17,8 +17,9 @@ from tfgrid_compose.grids.client import ask
 from tfgrid_compose.localgrid import accounts, billing, directory, faults, plugin
 from tfgrid_compose.localgrid.catalog import NODES
 from tfgrid_compose.localgrid.directory import LocalSource
+from tfgrid_compose.localgrid.entries import Resources
 from tfgrid_compose.localgrid.instance import Instance, current
-from tfgrid_compose.localgrid.ledger import Ledger, Resources
+from tfgrid_compose.localgrid.ledger import Ledger
 from tfgrid_compose.localgrid.plugin import LocalGrid
 
 # The client compares the grid's time with its own.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tfgrid_compose.localgrid.ledger import Contract, Ledger, PastSize, Twin
+from tfgrid_compose.localgrid.entries import Contract, PastSize, Twin
+from tfgrid_compose.localgrid.ledger import Ledger
 
 HOUR = 3600
 UNITS_PER_TFT = 10**7

@@ -15,11 +15,10 @@ from tfgrid_compose.grids.marks import app_of, deployment_of
 from tfgrid_compose.localgrid import faults, router
 from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES
 from tfgrid_compose.localgrid.engine import Engine, in_parallel, node_exists
-from tfgrid_compose.localgrid.ledger import Contract, Resources
+from tfgrid_compose.localgrid.entries import Contract, Resources
 from tfgrid_compose.localgrid.machine import Disk, Link, Machine, MachineSpec, mac_address
 
 _MIB = 1024**2
-_DEFAULT_ROOTFS = 2048
 
 
 @dataclass(frozen=True)
@@ -339,7 +338,7 @@ class _Planner:
             links[0] = _without_default(links[0])
             links.append(self._public(vm, id, detail))
         if vm.mycelium_seed or vm.planetary:
-            links.append(self._overlay(vm, id, len(links), detail))
+            links.append(self._overlay(vm, id, detail))
         host = int(detail["ip"].split(".")[3])
         gateway = str(ipaddress.ip_network(self._subnet)[1])
         detail["console_url"] = f"{gateway}:{20000 + host}"
@@ -396,7 +395,7 @@ class _Planner:
             routes.append(("default", "via", f"{instance.public6}::1"))
         return Link("eth1", instance.grid_ns, "pub", tuple(addresses), tuple(routes))
 
-    def _overlay(self, vm: VmConfig, id: str, index: int, detail: dict[str, Any]) -> Link:
+    def _overlay(self, vm: VmConfig, id: str, detail: dict[str, Any]) -> Link:
         """Mycelium and Yggdrasil-like addresses, routed straight to the machine."""
         addresses: list[str] = []
         routes: list[tuple[str, ...]] = []

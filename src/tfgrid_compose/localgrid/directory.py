@@ -11,8 +11,9 @@ from tfgrid_compose.grids.base import GIB, Capacity
 from tfgrid_compose.grids.pricing import CERTIFIED, monthly_usd
 from tfgrid_compose.localgrid import accounts, billing, faults
 from tfgrid_compose.localgrid.catalog import FARMS, NODES, FarmSeed, NodeSeed, node_public_host
+from tfgrid_compose.localgrid.entries import Contract, Resources
 from tfgrid_compose.localgrid.instance import Instance
-from tfgrid_compose.localgrid.ledger import Contract, Ledger, Resources
+from tfgrid_compose.localgrid.ledger import Ledger
 from tfgrid_compose.localgrid.rest.rows import BillRow, ContractRow, FarmRow, IpRow, NodeRow, TwinRow
 
 # The grid calls a node down that did not report for 80 minutes.

@@ -19,8 +19,9 @@ from pathlib import Path
 from tfgrid_compose.errors import EnvironmentError_
 from tfgrid_compose.localgrid import fabric, faults, images, kernel, rootfs, router, snapshots
 from tfgrid_compose.localgrid.catalog import GIB, NODES
+from tfgrid_compose.localgrid.entries import Contract, Resources, node_total
 from tfgrid_compose.localgrid.instance import Instance, current
-from tfgrid_compose.localgrid.ledger import Contract, Ledger, Resources, node_total
+from tfgrid_compose.localgrid.ledger import Ledger
 from tfgrid_compose.localgrid.machine import Machine, MachineSpec
 
 PROGRAMS = ("lxc-start", "mmdebstrap", "ip", "nft", "wg", "mkfs.ext4", "ssh-keygen")

@@ -9,181 +9,18 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.pricing import CERTIFIED, hourly_usd
-from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES
+from tfgrid_compose.localgrid.database import Database
+from tfgrid_compose.localgrid.entries import Contract, PastSize, Resources, Twin, contract_of, readable, usd_per_hour
 
-FIRST_CONTRACT = 1001
 OPENING_BALANCE_TFT = 10_000.0
-# What SQLite says when the file itself is in order.
-_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS twins (id INTEGER PRIMARY KEY, account TEXT UNIQUE NOT NULL, balance REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS contracts (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, twin INTEGER NOT NULL, kind TEXT NOT NULL, node INTEGER,
-    state TEXT NOT NULL, created INTEGER NOT NULL, closed INTEGER, data TEXT NOT NULL, hash TEXT NOT NULL,
-    public_ips INTEGER NOT NULL, cru INTEGER NOT NULL, mru INTEGER NOT NULL, sru INTEGER NOT NULL,
-    spec TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS live_contracts ON contracts (state, node);
-CREATE TABLE IF NOT EXISTS past_sizes (contract INTEGER NOT NULL, until INTEGER NOT NULL, cru INTEGER NOT NULL,
-    mru INTEGER NOT NULL, sru INTEGER NOT NULL, public_ips INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS networks (id TEXT PRIMARY KEY, number INTEGER UNIQUE NOT NULL, twin INTEGER NOT NULL,
-    name TEXT NOT NULL, record TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS addresses (host INTEGER PRIMARY KEY, farm INTEGER NOT NULL, contract INTEGER, vm TEXT);
-CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 
 
-@dataclass(frozen=True)
-class Resources:
-    """Capacity: cores, bytes of memory, bytes of SSD."""
-
-    cru: int = 0
-    mru: int = 0
-    sru: int = 0
-
-    def plus(self, other: Resources) -> Resources:
-        """The sum of both."""
-        return Resources(self.cru + other.cru, self.mru + other.mru, self.sru + other.sru)
-
-
-@dataclass(frozen=True)
-class Contract:
-    """A row of the ledger; `spec` is what was deployed, `data` the public metadata."""
-
-    id: int
-    twin: int
-    kind: str
-    node: int | None
-    state: str
-    created: int
-    data: dict[str, Any]
-    hash: str
-    public_ips: int
-    resources: Resources
-    spec: dict[str, Any]
-    closed: int | None = None
-
-    @property
-    def usd_per_hour(self) -> float:
-        """The hourly price of this contract."""
-        return _usd_per_hour(self.node, self.resources, self.public_ips)
-
-
-@dataclass(frozen=True)
-class Twin:
-    """An account; `account` is a digest of its mnemonic, `balance` the TFT that it began with."""
-
-    id: int
-    account: str
-    balance: float
-
-
-@dataclass(frozen=True)
-class PastSize:
-    """What a contract cost before it was changed in place, at `until` (unix seconds)."""
-
-    until: int
-    usd_per_hour: float
-
-
-def _usd_per_hour(node: int | None, used: Resources, public_ips: int) -> float:
-    certified = any(seed.id == node and seed.certified for seed in NODES)
-    return hourly_usd(used.cru, used.mru / GIB, used.sru / GIB, public_ips) * (CERTIFIED if certified else 1)
-
-
-class Ledger:
+class Ledger(Database):
     """One open ledger; use as a context manager or call `close`."""
-
-    def __init__(self, path: Path) -> None:
-        """Open it, or make it. Raises `GridError` when it is damaged."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = path
-        # Terraform calls the provider from several threads, and they share this connection.
-        self._guard = threading.RLock()
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        try:
-            path.chmod(0o600)
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        self._db.row_factory = sqlite3.Row
-        with self._explained():
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise sqlite3.DatabaseError(" ".join(str(found).split()))
-            if self._db.execute("SELECT 1 FROM addresses LIMIT 1").fetchone() is None:
-                self._seed()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Say in our words what SQLite makes of a file that was changed, and Python of a value in it."""
-        try:
-            yield
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise
-        except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
-            again = f"mv {self._path} {self._path}.damaged; then `tfgrid-compose localgrid up` makes a new, empty one"
-            raise GridError(
-                f"the ledger {self._path} of the local grid can't be used",
-                why=str(error),
-                fix="wait a moment or free some room, then run the command again" if busy else again,
-                code="localgrid-ledger",
-            ) from error
-
-    def _seed(self) -> None:
-        from tfgrid_compose.localgrid.catalog import farm_ip_hosts
-
-        with self.write() as db:
-            rows = [(host, farm.id) for farm in FARMS for host in farm_ip_hosts(farm)]
-            db.executemany("INSERT OR IGNORE INTO addresses (host, farm) VALUES (?, ?)", rows)
-            if db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'contracts'").fetchone() is None:
-                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('contracts', ?)", (FIRST_CONTRACT - 1,))
-
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that takes the write lock at its start."""
-        with self._guard, self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                # On a full disk SQLite has rolled back already.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query, read while no other thread is in a transaction."""
-        with self._guard, self._explained():
-            return self._db.execute(query, values).fetchall()
 
     # Accounts
 
@@ -199,7 +36,7 @@ class Ledger:
     def twins(self) -> list[Twin]:
         """Every account that was ever seen, oldest first."""
         rows = self._rows("SELECT * FROM twins ORDER BY id")
-        with self._explained(), _readable("an account"):
+        with self._explained(), readable("an account"):
             return [Twin(int(row["id"]), str(row["account"]), float(row["balance"])) for row in rows]
 
     # Contracts
@@ -221,7 +58,7 @@ class Ledger:
         # The clauses are the fixed strings above; values are bound.
         rows = self._rows(f"SELECT * FROM contracts WHERE {' AND '.join(clauses)} ORDER BY id", values)  # noqa: S608
         with self._explained():
-            return [_contract(row) for row in rows]
+            return [contract_of(row) for row in rows]
 
     def open_contract(
         self,
@@ -258,9 +95,9 @@ class Ledger:
             "SELECT past_sizes.*, contracts.node FROM past_sizes JOIN contracts ON contracts.id = past_sizes.contract"
             " ORDER BY contract, until, past_sizes.rowid"
         )
-        with self._explained(), _readable("a past size of a contract"):
+        with self._explained(), readable("a past size of a contract"):
             for row in rows:
-                price = _usd_per_hour(row["node"], Resources(row["cru"], row["mru"], row["sru"]), row["public_ips"])
+                price = usd_per_hour(row["node"], Resources(row["cru"], row["mru"], row["sru"]), row["public_ips"])
                 found.setdefault(row["contract"], []).append(PastSize(int(row["until"]), price))
         return found
 
@@ -312,7 +149,7 @@ class Ledger:
     def addresses(self, farm: int) -> list[tuple[int, int]]:
         """(last octet, contract or 0) of every public IPv4 of a farm."""
         rows = self._rows("SELECT host, contract FROM addresses WHERE farm = ? ORDER BY host", (farm,))
-        with self._explained(), _readable("a public address"):
+        with self._explained(), readable("a public address"):
             return [(int(row["host"]), int(row["contract"] or 0)) for row in rows]
 
     # Networks
@@ -413,28 +250,3 @@ def _agree(db: sqlite3.Connection, record: dict[str, Any], data: dict[str, Any])
         else:
             spec = {"network": record["id"]}
             held[node] = _insert(db, record["twin"], int(node), data, secrets.token_hex(16), Resources(), 0, spec)
-
-
-def _contract(row: sqlite3.Row) -> Contract:
-    with _readable("a contract"):
-        return Contract(
-            row["id"], row["twin"], row["kind"], row["node"], row["state"], int(row["created"]), json.loads(row["data"]),
-            row["hash"], int(row["public_ips"]), Resources(int(row["cru"]), int(row["mru"]), int(row["sru"])),
-            json.loads(row["spec"]),
-            None if row["closed"] is None else int(row["closed"]),
-        )  # fmt: skip
-
-
-@contextmanager
-def _readable(what: str) -> Iterator[None]:
-    """A value of another type than it was written with is damage."""
-    try:
-        yield
-    except (IndexError, TypeError, ValueError) as error:
-        raise sqlite3.DatabaseError(f"{what} can't be read: {error}") from error
-
-
-def node_total(node_id: int) -> Resources:
-    """The whole capacity of a node of the catalog."""
-    seed = next(node for node in NODES if node.id == node_id)
-    return Resources(seed.cru, seed.mru, seed.sru)

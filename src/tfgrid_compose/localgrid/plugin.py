@@ -14,8 +14,9 @@ from tfgrid_compose.localgrid import accounts, billing, deployments, networks, s
 from tfgrid_compose.localgrid.accounts import PLAY_MNEMONIC
 from tfgrid_compose.localgrid.directory import LocalSource, farm_of
 from tfgrid_compose.localgrid.engine import Engine, require_root
+from tfgrid_compose.localgrid.entries import Contract, Twin
 from tfgrid_compose.localgrid.instance import current
-from tfgrid_compose.localgrid.ledger import Contract, Ledger, Twin
+from tfgrid_compose.localgrid.ledger import Ledger
 from tfgrid_compose.localgrid.machine import Machine
 from tfgrid_compose.localgrid.rest.rows import NodeRow
 

@@ -8,7 +8,7 @@ from typing import Any
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.localgrid import deployments
 from tfgrid_compose.localgrid.engine import Engine
-from tfgrid_compose.localgrid.ledger import Contract
+from tfgrid_compose.localgrid.entries import Contract
 from tfgrid_compose.localgrid.provider.values import UNKNOWN, known
 
 # Workloads that need software of real nodes; refusing them is honest, ignoring them is not.
