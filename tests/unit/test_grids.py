@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from tfgrid_compose.errors import GridError, UsageError
 from tfgrid_compose.grids.live import LiveGrid
 from tfgrid_compose.grids.marks import app_of, deployment_of
 from tfgrid_compose.grids.registry import NETWORKS, open_grid
+from tfgrid_compose.state.settings import NetworkName
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -15,6 +18,10 @@ def test_every_network_opens_a_grid_of_its_name(network: str) -> None:
     grid = open_grid(network)
     assert grid.name == network
     assert grid.needs_root is (network == "local")
+
+
+def test_the_configuration_knows_the_same_networks() -> None:
+    assert get_args(NetworkName) == NETWORKS
 
 
 def test_an_unknown_network_is_an_error_that_lists_the_known_ones() -> None:

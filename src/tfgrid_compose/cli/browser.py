@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, Static
 
-from tfgrid_compose.cli.nodes import HEAD, details, row
+from tfgrid_compose.cli.nodeview import HEAD, details, row
 from tfgrid_compose.grids.base import Node
 
 # What can be sorted by, in the order in which `s` goes through it: (title, key).

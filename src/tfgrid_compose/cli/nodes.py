@@ -1,25 +1,26 @@
-"""`nodes`, `farms` and `favorites`: what the grid's directory knows."""
+"""`nodes` and `farms`: what the grid's directory knows."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB, age
+from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB
+from tfgrid_compose.cli.favorites import favorites, favourites, keep
+from tfgrid_compose.cli.nodeview import HEAD, age_line, details, node_facts, row
 from tfgrid_compose.errors import UsageError
+from tfgrid_compose.grids.registry import NETWORKS
 
 if TYPE_CHECKING:
     from tfgrid_compose.grids.base import Answer, Farm, Grid, Node
     from tfgrid_compose.grids.client import Client
 
-_NETWORKS = ("local", "main", "test", "qa", "dev")
 _GIB, _MIB = 1024**3, 1024**2
 _SORTS: dict[str, Callable[[Node], Any]] = {
     "id": lambda node: node.id,
@@ -39,7 +40,7 @@ def _shared(function: Any) -> Any:
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option("--offline", is_flag=True, help="Only what was answered before; nobody is asked."),
         click.option("--refresh", is_flag=True, help="Ask again, whatever is kept from before."),
-        click.option("--network", type=click.Choice(_NETWORKS), help="The grid to ask; that of new deployments by default."),
+        click.option("--network", type=click.Choice(NETWORKS), help="The grid to ask; that of new deployments by default."),
     ):
         function = option(function)
     return function
@@ -62,15 +63,6 @@ def _asked(grid: Grid, make: Callable[[Client], Any], refresh: bool, offline: bo
     client = grid.client()
     client.refresh, client.offline = refresh, offline
     return ask(make, client)
-
-
-def age_line(answer: Answer[Any], network: str) -> str:
-    """How old an answer is, when it was not given just now."""
-    old = time.time() - answer.at
-    if old < 2 and not answer.stale:
-        return ""
-    why = ", the grid could not be asked" if answer.stale else "; --refresh asks again"
-    return f"Network {network}, as it was {age(old)} ago{why}."
 
 
 def _tell_age(answer: Answer[Any], network: str) -> None:
@@ -138,26 +130,6 @@ def filters(
     }  # fmt: skip
 
 
-def node_facts(node: Node, stars: set[int]) -> dict[str, Any]:
-    """A node as JSON values; sizes in bytes, uptime in seconds."""
-    return {**asdict(node), "features": sorted(node.features), "favorite": node.id in stars}
-
-
-HEAD = ["NODE", "FARM", "PLACE", "STATUS", "CORES", "MEMORY", "DISK", "IPV4", "UP", "USD/MONTH"]
-
-
-def row(node: Node, stars: set[int]) -> list[str]:
-    """A node as the cells of a table: memory and disk are what is free, in GB."""
-    place = ", ".join(part for part in (node.city, node.country) if part)
-    marks = f"{'★' if node.id in stars else ''}{'✓' if node.certified else ''}"
-    status = node.status if node.healthy or node.status != "up" else "unwell"
-    return [
-        f"{node.id}{marks}", node.farm, place, status, str(node.total.cru), f"{max(0, node.free.mru) / _GIB:.0f}",
-        f"{max(0, node.free.sru) / _GIB:.0f}", str(node.free_ips), age(node.uptime) if node.uptime else "",
-        f"{node.usd_per_month:.0f}" if node.usd_per_month else "",
-    ]  # fmt: skip
-
-
 def _show_nodes(found: list[Node], limit: int, stars: set[int]) -> None:
     from tfgrid_compose.cli.render import table
 
@@ -189,34 +161,6 @@ def show(id: int, network: str | None, as_json: bool, refresh: bool, offline: bo
     click.echo(f"  Deploy    tfgrid-compose up ./my-app --network {grid.name} --node {id}")
 
 
-def details(node: Node, stars: set[int]) -> str:
-    """A node for people, a line for each fact."""
-
-    def share(used: int, total: int, unit: int, name: str) -> str:
-        return f"{used / unit:.0f} of {total / unit:.0f} {name} in use" if total else "none"
-
-    rent = f"rented by twin {node.rented_by}" if node.rented_by else "can be rented as a whole" if node.rentable else ""
-    facts = {
-        "Farm": f"{node.farm} ({node.farm_id})" + (", dedicated" if node.dedicated_farm else ""),
-        "Place": ", ".join(part for part in (node.city, node.country) if part),
-        "Status": node.status + ("" if node.healthy else ", did not answer its last health check"),
-        "Up": age(node.uptime) if node.uptime else "",
-        "Hardware": "certified" if node.certified else "",
-        "Cores": share(node.used.cru, node.total.cru, 1, "cores"),
-        "Memory": f"{share(node.used.mru, node.total.mru, _GIB, 'GB')}, {max(0, node.free.mru) / _GIB:.1f} GB free",
-        "SSD": f"{share(node.used.sru, node.total.sru, _GIB, 'GB')}, {max(0, node.free.sru) / _GIB:.0f} GB free",
-        "Disk": share(node.used.hru, node.total.hru, _GIB, "GB") if node.total.hru else "",
-        "Public": ", ".join(part for part in (node.ipv4, node.ipv6, node.domain) if part),
-        "IPv4": f"{node.free_ips} free in its farm",
-        "GPUs": str(node.gpus) if node.gpus else "",
-        "Rent": rent,
-        "Price": f"{node.usd_per_month:.2f} USD a month for the whole node" if node.usd_per_month else "",
-        "Features": ", ".join(sorted(node.features)),
-    }  # fmt: skip
-    lines = [click.style(f"Node {node.id}", bold=True) + ("  ★ favourite" if node.id in stars else "")]
-    return "\n".join([*lines, *(f"  {key:<10}{value}" for key, value in facts.items() if value)])
-
-
 @nodes.command(epilog="Example:  tfgrid-compose nodes farm Freefarm")
 @click.argument("name")
 @_shared
@@ -239,7 +183,7 @@ def _browse(grid: Grid, found: list[Node], answer: Answer[list[Node]], stars: se
         raise UsageError("browsing needs a terminal", why="input or output is none", fix="tfgrid-compose nodes --json")
     from tfgrid_compose.cli.browser import Browser
 
-    chosen = Browser(found, stars, lambda id, on: keep(grid.name, id, on), age_line(answer, grid.name)).run()
+    chosen = Browser(found, stars, lambda id, on: keep(grid.name, [id], on), age_line(answer, grid.name)).run()
     if chosen is None:
         return
     words = ["up", ".", "--network", grid.name, "--node", str(chosen)]
@@ -283,64 +227,6 @@ def farms(name: str | None, ipv4: bool, country: str | None, limit: int, network
     click.echo(table(["FARM", "NAME", "CERTIFICATION", "DEDICATED", "FREE IPV4"], rows))
     if len(found) > limit:
         click.echo(f"{len(found)} farms; --limit {len(found)} shows all", err=True)
-
-
-# Favourites
-
-
-def favourites(network: str) -> set[int]:
-    """The ids of favourite nodes on a network."""
-    from tfgrid_compose.state import settings
-
-    return {id for name, ids in settings.load().favorites.items() if name == network for id in ids}
-
-
-def keep(network: str, id: int, on: bool) -> set[int]:
-    """Mark a node as a favourite, or no longer; returns all of them."""
-    from tfgrid_compose.state import settings
-
-    before = settings.load()
-    now = favourites(network) | {id} if on else favourites(network) - {id}
-    every = {**{str(name): ids for name, ids in before.favorites.items()}, network: sorted(now)}
-    settings.save(before.model_copy(update={"favorites": {name: ids for name, ids in every.items() if ids}}))
-    return now
-
-
-@click.group(invoke_without_command=True, epilog="Example:  tfgrid-compose favorites add 42 --network main")
-@click.option("--network", type=click.Choice(_NETWORKS), help="The grid; that of new deployments by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
-def favorites(ctx: click.Context, network: str | None, as_json: bool) -> None:
-    """List favourite nodes; they are chosen before all others that do."""
-    from tfgrid_compose.deploy.resolve import default_network
-
-    ctx.obj = network or default_network()
-    if ctx.invoked_subcommand is None:
-        found = sorted(favourites(ctx.obj))
-        click.echo(json.dumps(found) if as_json else "\n".join(str(id) for id in found) or f"none on network {ctx.obj}")
-
-
-def _favorite(name: str, on: bool, about: str) -> None:
-    @favorites.command(name, help=about, epilog=f"Example:  tfgrid-compose favorites {name} 42")
-    @click.argument("ids", type=click.IntRange(1), nargs=-1, required=True, metavar="ID…")
-    @click.option("--network", type=click.Choice(_NETWORKS), help="The grid; that of new deployments by default.")
-    @click.pass_obj
-    def command(network_before: str, ids: tuple[int, ...], network: str | None) -> None:
-        found: set[int] = set()
-        for id in ids:
-            found = keep(network or network_before, id, on)
-        click.echo(", ".join(str(id) for id in sorted(found)) or "none")
-
-
-_favorite("add", True, "Mark nodes as favourites.")
-_favorite("remove", False, "Take nodes off the list.")
-
-
-@favorites.command("list", hidden=True)
-@click.pass_obj
-def list_favorites(network: str) -> None:
-    """The same as without a word."""
-    click.echo("\n".join(str(id) for id in sorted(favourites(network))) or f"none on network {network}")
 
 
 nodes.add_command(favorites, "favorites")

@@ -6,13 +6,9 @@ Source of the URLs: threefoldtech/tfgrid-sdk-go (`grid-client`), summed up in th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import get_args
 
-from tfgrid_compose.errors import UsageError
-from tfgrid_compose.state.settings import NetworkName, Settings
-
-NETWORKS: tuple[str, ...] = get_args(NetworkName)
-LIVE: tuple[str, ...] = tuple(name for name in NETWORKS if name != "local")
+from tfgrid_compose.grids.registry import LIVE, unknown
+from tfgrid_compose.state.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -45,10 +41,8 @@ _TABLE: dict[str, Network] = {"local": Network("local"), **{name: _live(name) fo
 
 def network(name: str, settings: Settings) -> Network:
     """The network with what the configuration overrides. Raises `UsageError` for a name that is none."""
-    if name not in NETWORKS:
-        raise UsageError(
-            f"there is no network `{name}`", why=f"networks are {', '.join(NETWORKS)}", fix="choose one with --network"
-        )
+    if name not in _TABLE:
+        raise unknown(name)
     own = next((urls for known, urls in settings.networks.items() if known == name), None)
     found = _TABLE[name]
     if own is None:

@@ -16,14 +16,20 @@ _GRIDS = {
     "dev": "tfgrid_compose.grids.live:LiveGrid",
 }
 NETWORKS = tuple(_GRIDS)
+LIVE = tuple(name for name in NETWORKS if name != "local")
 
 
 def open_grid(network: str) -> Grid:
     """The grid of a network. Raises `UsageError` for a name that is none."""
     if network not in _GRIDS:
-        raise UsageError(
-            f"there is no network `{network}`", why=f"networks are {', '.join(NETWORKS)}", fix="choose one with --network"
-        )
+        raise unknown(network)
     module, _, name = _GRIDS[network].partition(":")
     grid: Grid = getattr(importlib.import_module(module), name)(network)
     return grid
+
+
+def unknown(network: str) -> UsageError:
+    """The error for a name that is no network's."""
+    return UsageError(
+        f"there is no network `{network}`", why=f"networks are {', '.join(NETWORKS)}", fix="choose one with --network"
+    )
