@@ -15,13 +15,17 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import pytest
 import uvicorn
 
 from tests.fakes.chain import FakeChain
 from tests.fakes.rows import SyntheticSource
+from tfgrid_compose.grids.asking import Patience
 from tfgrid_compose.localgrid.rest.app import create_app
 from tfgrid_compose.localgrid.rest.rows import BillRow, ContractRow, FarmRow, TwinRow
 from tfgrid_compose.state import settings
@@ -179,3 +183,13 @@ class LiveNetwork:
 async def _say(send: Any, status: int, body: bytes, kind: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
     await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def asked_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveNetwork]:
+    """Network `main` and its account; whoever does not answer is asked once, and no other account stands in the environment."""
+    monkeypatch.setattr("tfgrid_compose.grids.client.Patience", partial(Patience, attempts=1))
+    for variable in ("TF_VAR_mnemonic", "KEY_TYPE"):
+        monkeypatch.delenv(variable, raising=False)
+    with LiveNetwork("main") as found:
+        yield found

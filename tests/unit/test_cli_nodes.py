@@ -32,13 +32,16 @@ class Directory:
 
     def __init__(self, source: SyntheticSource) -> None:
         self.source = source
+        self.url = "https://gridproxy.test.example"
         self.down = False
 
     def client(self) -> Client:
-        if self.down:
-            return Client(Network("test", gridproxy=("http://127.0.0.1:9",)))
-        transport = httpx.ASGITransport(app=create_app(self.source))
-        return Client(Network("test", gridproxy=("https://gridproxy.test.example",)), transport=transport)
+        app = httpx.ASGITransport(app=create_app(self.source))
+        return Client(Network("test", gridproxy=(self.url,)), transport=httpx.MockTransport(refused) if self.down else app)
+
+
+def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused")
 
 
 @pytest.fixture
@@ -115,11 +118,20 @@ def test_farms_are_listed(grid: Directory, call: Call) -> None:
 def test_a_grid_that_can_not_be_asked_answers_from_what_is_kept_with_its_age(grid: Directory, call: Call) -> None:
     first = listed(call)
     grid.down = True
+    code, out, _ = call("nodes", "--offline", "--json", "-n", "1000")
+    assert code == 0
+    assert json.loads(out)["nodes"] == first
+    code, out, err = call("nodes", "--refresh")
+    assert code == 0 and out
+    assert "Network test, as it was" in err and "the grid could not be asked" in err
+
+
+def test_what_is_kept_belongs_to_the_url_that_gave_it(grid: Directory, call: Call) -> None:
+    listed(call)
+    grid.url = "https://another.test.example"
     code, out, err = call("nodes", "--offline", "--json", "-n", "1000")
-    if code == 0:  # The kept answer belongs to the URL that gave it.
-        assert json.loads(out)["nodes"] == first
-    else:
-        assert code == 7 and "Traceback" not in err
+    assert code == 7 and "Traceback" not in err
+    assert json.loads(out)["error"]["code"] == "gridproxy-offline"
 
 
 def test_no_answer_at_all_is_an_error_and_not_an_empty_list(grid: Directory, call: Call) -> None:

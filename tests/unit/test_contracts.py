@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.fakes.live import CREATED, LiveNetwork
+from tests.fakes.live import CREATED, LiveNetwork, asked_once
+from tests.unit.otherprocess import held
 from tfgrid_compose.cli import contracts as cli
 from tfgrid_compose.cli.contract_text import money
 from tfgrid_compose.deploy import cancel as cancelling
@@ -24,20 +22,12 @@ from tfgrid_compose.deploy.contracts import Listing, Row, look, pick
 from tfgrid_compose.deploy.costs import Cost
 from tfgrid_compose.deploy.watch import changes, kept
 from tfgrid_compose.errors import BusyError, GridError, InterruptedError_, NotFoundError, TfgridError, UsageError
-from tfgrid_compose.grids.asking import Patience
 from tfgrid_compose.grids.base import Account, ContractInfo
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.observe.events import Stream
 from tfgrid_compose.state.store import Deployment, Store
 
 ID, LOST = "0123456789abcdef", "f" * 16
-HOLDER = """
-import sys, time
-from tfgrid_compose.state import lease
-with lease.hold(sys.argv[1]):
-    print("held", flush=True)
-    time.sleep(60)
-"""
 
 
 class FakeGrid:
@@ -309,20 +299,6 @@ def test_what_is_left_is_an_error_that_names_it(store: Store, grids: Grids) -> N
     assert [entry.facts["outcome"] for entry in store.audit_entries(ID) if entry.facts["phase"] == "ended"] == ["failed"]
 
 
-@contextmanager
-def held(name: str) -> Iterator[None]:
-    """Another process works on a deployment."""
-    child = subprocess.Popen([sys.executable, "-c", HOLDER, name], stdout=subprocess.PIPE, text=True)
-    assert child.stdout
-    try:
-        assert child.stdout.readline() == "held\n"
-        yield
-    finally:
-        child.kill()
-        child.wait(30)
-        child.stdout.close()
-
-
 @pytest.mark.parametrize(("id", "lease"), [(11, "main--my-app"), (13, "main--lost-app"), (14, "main--my-app")])
 def test_a_run_that_goes_on_is_not_cut(store: Store, grids: Grids, id: int, lease: str) -> None:
     with held(lease):
@@ -443,10 +419,7 @@ def test_watch_on_a_terminal_shows_the_table_anew(three_looks: list[float], monk
 
 @pytest.fixture
 def network(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveNetwork]:
-    monkeypatch.setattr("tfgrid_compose.grids.client.Patience", partial(Patience, attempts=1))
-    for variable in ("TF_VAR_mnemonic", "KEY_TYPE"):
-        monkeypatch.delenv(variable, raising=False)
-    with LiveNetwork("main") as found:
+    with asked_once(monkeypatch) as found:
         found.account(100)
         yield found
 

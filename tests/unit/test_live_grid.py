@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +14,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.fakes.live import MNEMONIC, TWIN, LiveNetwork
+from tests.fakes.live import MNEMONIC, TWIN, LiveNetwork, asked_once
 from tests.unit.workbench import Bench
 from tfgrid_compose.cli.orphans import orphans as cli_orphans
 from tfgrid_compose.deploy import down, repair, rollback
 from tfgrid_compose.deploy.drift import live_options, look, repair_plan
 from tfgrid_compose.deploy.steps.infrastructure import Infrastructure
 from tfgrid_compose.errors import GridError, InfrastructureError, InterruptedError_
-from tfgrid_compose.grids.asking import Patience
 from tfgrid_compose.grids.base import Answer, ContractInfo
 from tfgrid_compose.grids.live import LiveGrid
 from tfgrid_compose.state import settings
@@ -33,11 +31,7 @@ ID, LOST = "0123456789abcdef", "f" * 16
 
 @pytest.fixture
 def network(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveNetwork]:
-    """Network `main` with an account that can pay; whoever does not answer is asked once."""
-    monkeypatch.setattr("tfgrid_compose.grids.client.Patience", partial(Patience, attempts=1))
-    for variable in ("TF_VAR_mnemonic", "KEY_TYPE"):
-        monkeypatch.delenv(variable, raising=False)
-    with LiveNetwork("main") as found:
+    with asked_once(monkeypatch) as found:
         yield found
 
 

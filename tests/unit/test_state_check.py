@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
+from tests.unit.otherprocess import held, other_process
 from tfgrid_compose.cli.orphans import orphans
 from tfgrid_compose.cli.state import state
 from tfgrid_compose.deploy import down, repair
@@ -261,20 +260,6 @@ with Store() as store, lease.hold("local--my-app"):
     assert sorted(codes(check.look(store))) == ["run-cut-off", "status-stale"]
 
 
-@contextmanager
-def other_process(code: str) -> Iterator[None]:
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdin and child.stdout
-    try:
-        assert child.stdout.readline() == "held\n"
-        yield
-    finally:
-        child.kill()
-        child.wait(30)
-        child.stdin.close()
-        child.stdout.close()
-
-
 # State and grid
 
 
@@ -499,8 +484,7 @@ def test_what_does_not_go_away_is_said_and_recorded(store: Store, grid: FakeGrid
 
 def test_what_a_run_that_goes_on_has_just_made_is_no_orphan(store: Store, grid: FakeGrid) -> None:
     grid.stands[20] = (LOST, "shop")
-    code = 'import sys\nfrom tfgrid_compose.state import lease\nwith lease.hold("local--shop"):\n    print("held", flush=True)\n    sys.stdin.read()'
-    with other_process(code):
+    with held("local--shop"):
         assert repair.orphans(store, repair.survey(["local"])) == []
     assert len(repair.orphans(store, repair.survey(["local"]))) == 1
 

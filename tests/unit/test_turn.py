@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.unit.otherprocess import other_process
 from tests.unit.workbench import Bench
 from tfgrid_compose.deploy import operate
 from tfgrid_compose.deploy.turn import lease_name, turn
@@ -43,18 +44,9 @@ with lease.hold("local--my-app"):
 STUBBORN = 99
 
 
-@contextmanager
-def holder(signals: int = 0) -> Iterator[subprocess.Popen[str]]:
+def holder(signals: int = 0) -> AbstractContextManager[subprocess.Popen[str]]:
     """Another process that holds the lease; it goes at once, or only after so many signals."""
-    child = subprocess.Popen([sys.executable, "-c", HOLDER % {"signals": signals}], stdout=subprocess.PIPE, text=True)
-    assert child.stdout
-    try:
-        assert child.stdout.readline() == "held\n"
-        yield child
-    finally:
-        child.kill()
-        child.wait(30)
-        child.stdout.close()
+    return other_process(HOLDER % {"signals": signals})
 
 
 @pytest.fixture
