@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.otherprocess import held
 from tests.unit.workbench import Bench, Call, contract
 from tfgrid_compose.errors import GridError, HookError
 from tfgrid_compose.state import lease
@@ -322,7 +322,7 @@ def test_repair_that_does_not_help_ends(two: Bench, call: Call) -> None:
 def test_repair_of_what_is_well_does_nothing(two: Bench, call: Call) -> None:
     two.write("src/page", "three\n")
     code, out, _ = call("up", "--repair", "my-app")
-    assert (code, "nothing to do" in out, len(two.store.runs())) == (0, True, 2)
+    assert (code, "my-app is as it was deployed; nothing to do" in out, len(two.store.runs())) == (0, True, 2)
 
 
 def test_a_plan_of_a_repair_changes_nothing(two: Bench, call: Call) -> None:
@@ -415,22 +415,12 @@ def test_a_run_that_was_cut_off_looks_like_it(two: Bench, call: Call) -> None:
         assert json.loads(call("runs", "--json")[1])[0]["outcome"] == "running"
 
 
-HOLDER = """
-import time
-from tfgrid_compose.state import lease
-with lease.hold("main--my-app"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
 @pytest.mark.parametrize("target", ["my-app", "2", "id", "folder", None])
 def test_a_run_is_cancelled_and_that_is_written_down(
     two: Bench, call: Call, monkeypatch: pytest.MonkeyPatch, target: str | None
 ) -> None:
     words = {"id": [two.deployment.id[:6]], "folder": [str(two.folder)], None: []}.get(target, [str(target)])
-    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout and child.stdout.readline() == "held\n"
+    with held("main--my-app") as child:
         code, out, err = call("runs", "cancel", *words)
         assert child.wait(30) == -15
     assert code == 0
@@ -477,3 +467,12 @@ def test_down_that_is_stopped_goes_on_with_down(two: Bench, call: Call, monkeypa
     assert "Next:    tfgrid-compose down my-app goes on from here" in err
     monkeypatch.undo()
     assert two.deployment.status == "destroying"
+
+
+def test_status_calls_a_run_that_was_cut_off_so_as_ps_does(two: Bench, call: Call) -> None:
+    two.store.save(replace(two.deployment, status="deploying"))
+    code, out, _ = call("status", "my-app", "--json")
+    facts = json.loads(out)
+    assert (code, facts["status"]) == (1, "cut off")
+    assert facts["problems"][0] == "its last run was cut off; `tfgrid-compose up --resume my-app` goes on"
+    assert json.loads(call("ps", "--json")[1])[0]["status"] == "cut off"

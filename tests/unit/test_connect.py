@@ -96,6 +96,16 @@ def test_when_none_answers_ssh_says_why_on_the_preferred_one(bench: Bench) -> No
     assert f"root@{TUNNEL}" in words
 
 
+def test_a_way_through_a_tunnel_that_is_down_is_said(bench: Bench) -> None:
+    bench.up()
+    bench.silent = {TUNNEL: "timed out", OVERLAY: "no route"}
+    said: list[str] = []
+    interface = bench.deployment.data["interface"]
+    bench.tunnels.discard(interface)
+    operate.shell_argv(bench.store, bench.deployment, "true", tty=False, say=said.append)
+    assert said == [f"the tunnel {interface} is down; `tfgrid-compose up {bench.deployment.name}` brings it back"]
+
+
 def test_a_network_can_be_chosen_for_one_command(bench: Bench, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.up()
     ran: list[list[str]] = []

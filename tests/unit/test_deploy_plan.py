@@ -477,6 +477,10 @@ def test_problems_of_a_deployment_come_with_the_next_command() -> None:
     assert operate._problems(facts, "", "r1") == [
         "the tunnel wg-a is down; `tfgrid-compose up` brings it back", "the machine does not answer: no route",
     ]  # fmt: skip
+    facts = {"name": "a", "status": "running", "tunnel": None, "machine": {"reachable": False, "why": "no route"}}
+    assert operate._problems(facts, "", "r1") == [
+        "the machine does not answer: no route; `tfgrid-compose drift a` says what is missing"
+    ]
     facts = {"status": "running", "tunnel": None, "machine": {"reachable": True, "service": "failed"}}
     assert operate._problems(facts, "r0", "r1") == [
         "release r0 is current on the machine, r1 was deployed", "its service is failed; `tfgrid-compose logs` says why",

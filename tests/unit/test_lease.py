@@ -7,36 +7,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.unit.otherprocess import held
 from tfgrid_compose.errors import BusyError, StateError
 from tfgrid_compose.state import lease, paths
-
-HOLDER = """
-import sys
-from tfgrid_compose.state import lease
-sys.argv = ["tfgrid-compose", "up", "./my-app"]
-with lease.hold(%r):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def other_process(name: str) -> Iterator[subprocess.Popen[str]]:
-    child = subprocess.Popen([sys.executable, "-c", HOLDER % name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdin and child.stdout
-    try:
-        assert child.stdout.readline() == "held\n"
-        yield child
-    finally:
-        child.stdin.close()
-        child.wait(30)
-        child.stdout.close()
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +31,7 @@ def test_a_free_lease_has_no_holder_before_during_and_after_a_run() -> None:
 
 
 def test_a_lease_held_elsewhere_is_busy_and_names_pid_and_command() -> None:
-    with other_process("local--my-app") as child:
+    with held("local--my-app") as child:
         with pytest.raises(BusyError, match="another run holds the deployment `my-app`") as caught, lease.hold("local--my-app"):
             pytest.fail("two hold it")
         found = lease.holder("local--my-app")
@@ -67,12 +44,12 @@ def test_a_lease_held_elsewhere_is_busy_and_names_pid_and_command() -> None:
 
 
 def test_leases_of_other_names_are_free_meanwhile() -> None:
-    with other_process("a"), lease.hold("b"):
+    with held("a"), lease.hold("b"):
         assert lease.holder("a") is not None
 
 
 def test_a_holder_that_is_killed_leaves_the_lease_free() -> None:
-    with other_process("a") as child:
+    with held("a") as child:
         child.kill()
         child.wait(30)
         assert lease.holder("a") is None
@@ -82,7 +59,7 @@ def test_a_holder_that_is_killed_leaves_the_lease_free() -> None:
 
 def test_waiting_gets_the_lease_as_soon_as_it_is_free_and_says_for_whom_once() -> None:
     told: list[str] = []
-    with other_process("a") as child:
+    with held("a") as child:
 
         def waiting(text: str) -> None:
             told.append(text)
@@ -92,11 +69,13 @@ def test_waiting_gets_the_lease_as_soon_as_it_is_free_and_says_for_whom_once() -
         with lease.hold("a", wait=30, waiting=waiting):
             assert (lease.holder("a") or {})["pid"] == os.getpid()
     assert len(told) == 1
-    assert re.fullmatch(rf"waiting for `tfgrid-compose up ./my-app` of .+@.+ \(pid {child.pid}\) has run for \d+ s", told[0])
+    assert re.fullmatch(
+        rf"waiting for `tfgrid-compose up ./my-app` of .+@.+ \(pid {child.pid}\), which has run for \d+ s", told[0]
+    )
 
 
 def test_waiting_ends_with_its_deadline() -> None:
-    with other_process("a"), pytest.raises(BusyError), lease.hold("a", wait=0.15):
+    with held("a"), pytest.raises(BusyError), lease.hold("a", wait=0.15):
         pytest.fail("two hold it")
 
 
@@ -109,7 +88,7 @@ def test_a_run_that_fails_gives_its_lease_back() -> None:
 
 
 def test_the_record_is_private_and_a_damaged_one_is_no_obstacle() -> None:
-    with other_process("a"):
+    with held("a"):
         file = paths.state_dir() / "locks" / "a.lock"
         assert file.stat().st_mode & 0o777 == 0o600
         file.write_text("{half")
@@ -120,7 +99,7 @@ def test_the_record_is_private_and_a_damaged_one_is_no_obstacle() -> None:
 
 def test_a_clock_that_was_set_back_gives_no_negative_age() -> None:
     record = {"command": "c", "user": "u", "host": "h", "pid": 1, "start": time.time() + 1000}
-    assert lease.describe(record) == "`c` of u@h (pid 1) has run for 0 s"
+    assert lease.describe(record) == "`c` of u@h (pid 1), which has run for 0 s"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user id")

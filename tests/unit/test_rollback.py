@@ -333,6 +333,11 @@ def test_the_plan_of_a_rollback_with_data_says_what_is_lost(bench: Bench) -> Non
     assert text == f"the disks as they were with release {first.id}; what was written since is lost"
     reasons = {item.step.name: item.reason for item in plan.steps}
     assert (reasons["platform"], reasons["setup"]) == ("the disks are restored", "source changed")
+    assert reasons["restore-data"] == "asked for with --with-data"
+    bench.rollback(with_data=True)
+    with bench.back(write=False, with_data=True) as context:
+        again = {item.step.name: item.reason for item in make_plan(context).steps}
+    assert again["restore-data"] == "asked for with --with-data", "not the numbers of two runs"
 
 
 def test_a_grid_without_copies_says_so(three: Bench) -> None:

@@ -557,3 +557,11 @@ def test_what_can_not_be_mended_for_want_of_a_right_is_an_error(store: Store, mo
     with pytest.raises(StateError, match="can't be written"):
         repair.repair(store, None)
     assert store.audit_entries(limit=1)[0].facts["outcome"] == "failed"
+
+
+def test_check_offers_no_repair_of_what_it_can_not_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    from tfgrid_compose.cli.state import _tell
+    from tfgrid_compose.state.problem import Problem
+
+    _tell([Problem("contract-gone", "contract 1 ended", fix="tfgrid-compose up my-app")], None)
+    assert capsys.readouterr().out.endswith("1 problem.\n")

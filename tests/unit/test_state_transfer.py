@@ -330,7 +330,7 @@ def test_out_and_in_by_command(move: Move, tmp_path: Path) -> None:
     output = invoke("import", str(file))
     assert "Imported my-app, other, with history and audit log." in output and "state check" in output
     assert everything() == before
-    with pytest.raises(StateError, match="2 deployments that are here already"):
+    with pytest.raises(StateError, match="2 deployments of the export are here already"):
         invoke("import", str(file))
     assert "Replaced my-app, other" in invoke("import", str(file), "--replace")
     with pytest.raises(UsageError, match="can't be read"):

@@ -68,7 +68,11 @@ def status(app: str | None, as_json: bool) -> None:
     from tfgrid_compose.deploy import operate
 
     with Store() as store:
-        facts = operate.status(store, _find(store, app))
+        item = _find(store, app)
+        facts = operate.status(store, item)
+    facts["status"] = _real_status(item)
+    if (item.status, facts["status"]) == ("deploying", "cut off"):
+        facts["problems"].insert(0, f"its last run was cut off; `tfgrid-compose up --resume {item.name}` goes on")
     if as_json:
         click.echo(json.dumps(facts))
     else:

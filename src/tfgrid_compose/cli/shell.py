@@ -78,7 +78,9 @@ class Shell:
         if kind == "up":
             choices.keep(context)
         context.stream.emit(RunEnded("run-ended", outcome="unchanged", seconds=seconds))
-        is_so = f"runs release {context.release.label} already" if kind == "rollback" and context.release else "is up to date"
+        is_so = {"repair": "is as it was deployed"}.get(kind, "is up to date")
+        if kind == "rollback" and context.release:
+            is_so = f"runs release {context.release.label} already"
         if not self.as_json:
             click.echo(f"{context.deployment.name} {is_so}; nothing to do ({seconds_text(seconds)}).")
 

@@ -174,7 +174,8 @@ def _tell(found: list[Problem], view: View | None) -> None:
         click.echo(f"Network {network} was not looked at: {reason}.", err=True)
     if found:
         mendable = sum(1 for item in found if item.mend)
-        click.echo(f"{len(found)} problem{'s' if len(found) > 1 else ''}; `tfgrid-compose state repair` mends {mendable}.")
+        mends = f"; `tfgrid-compose state repair` mends {mendable}" if mendable else ""
+        click.echo(f"{len(found)} problem{'s' if len(found) > 1 else ''}{mends}.")
     else:
         seen = _seen(view)[0]
         click.echo(f"All is well{f'; looked at network {chr(44).join(seen)} too' if seen else ''}.")

@@ -100,7 +100,8 @@ def _problems(facts: dict[str, Any], live: str, known: str) -> list[str]:
     if facts["tunnel"] and not facts["tunnel"]["up"]:
         found.append(f"the tunnel {facts['tunnel']['interface']} is down; `tfgrid-compose up` brings it back")
     if not facts["machine"].get("reachable"):
-        found.append(f"the machine does not answer: {facts['machine'].get('why', 'it was never made')}")
+        more = f"; `tfgrid-compose drift {facts['name']}` says what is missing" if known and not found else ""
+        found.append(f"the machine does not answer: {facts['machine'].get('why', 'it was never made')}{more}")
     elif known and live != known:
         found.append(f"release {live or 'none'} is current on the machine, {known} was deployed")
     if facts["machine"].get("service") in ("failed", "inactive"):
@@ -215,7 +216,16 @@ def shell_argv(
     target = reachable(store, deployment, machine, kind)
     if not kind and machine.get("address") not in (None, target.address):
         say(f"{machine['address']} does not answer; using {target.address}")
+    _tell_of_tunnel(store, deployment, target.address, say)
     return ssh.argv(target, command, tty=tty, share=False)
+
+
+def _tell_of_tunnel(store: Store, deployment: Deployment, address: str, say: Callable[[str], None]) -> None:
+    """Say that the way to the machine is a tunnel that is down: ssh would only say that nobody answers."""
+    interface = str(deployment.data.get("interface", ""))
+    through = any(item["address"] == address and item["network"] == "wireguard" for item in addresses(deployment))
+    if through and store.secret(deployment.id, "wireguard") and not wireguard.is_up(interface):
+        say(f"the tunnel {interface} is down; `tfgrid-compose up {deployment.name}` brings it back")
 
 
 def command_line(words: Sequence[str]) -> str:

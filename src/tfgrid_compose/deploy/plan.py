@@ -95,7 +95,7 @@ def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
         if reason and step.name in ("infrastructure", "tunnel") and _replaces(step, done, context):
             broken = "the machine is new"
         if step.name == "restore-data":
-            broken = "the disks are restored"
+            reason, broken = "asked for with --with-data", "the disks are restored"
         planned.append(PlannedStep(step, step.describe(context), reason))
     planned = _with_later_hooks(planned)
     context.unchecked += [text for item in planned if item.needed and context.only_plan for text in item.step.unchecked(context)]

@@ -120,7 +120,7 @@ def describe(record: dict[str, Any]) -> str:
     if not record:
         return "another process has just taken it"
     age = max(0, int(time.time()) - int(record.get("start", time.time())))
-    return f"`{record['command']}` of {record['user']}@{record['host']} (pid {record['pid']}) has run for {age} s"
+    return f"`{record['command']}` of {record['user']}@{record['host']} (pid {record['pid']}), which has run for {age} s"
 
 
 def stop_holder(name: str, *, patience: float, waiting: Callable[[str], None] = lambda _: None) -> dict[str, Any] | None:

@@ -226,7 +226,7 @@ def _without_folder(item: Deployment) -> str:
 
 def _conflict(blocking: list[Deployment]) -> StateError:
     return StateError(
-        f"the export holds {count(len(blocking), 'deployment')} that are here already",
+        f"{count(len(blocking), 'deployment')} of the export {'is' if len(blocking) == 1 else 'are'} here already",
         why=", ".join(f"{item.name} ({item.id[:6]}) on network {item.network}" for item in blocking),
         fix="add --replace to put those of the export in their place; what is here is forgotten then",
         code="import-conflict",
