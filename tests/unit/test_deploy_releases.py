@@ -230,7 +230,7 @@ def test_after_a_rollback_and_a_new_release_previous_is_the_one_that_was_gone_ba
     assert releases.previous(bench.store, bench.deployment).number == 1, "three was left because it was bad"
 
 
-def test_a_release_that_failed_is_never_the_previous_one(bench: Bench) -> None:
+def test_after_a_release_that_failed_the_last_that_worked_is_gone_back_to(bench: Bench) -> None:
     first = ship(bench, "one")
     bench.manifest("on_failure: keep\n")
     second = ship(bench, "two")
@@ -238,7 +238,10 @@ def test_a_release_that_failed_is_never_the_previous_one(bench: Bench) -> None:
     with pytest.raises(Exception, match="healthcheck failed"):
         ship(bench, "three")
     assert bench.statuses == {1: "superseded", 2: "live", 3: "failed"}
-    assert (releases.previous(bench.store, bench.deployment).id, bench.live.id) == (first.id, second.id)
+    assert (releases.previous(bench.store, bench.deployment).id, bench.live.id) == (second.id, second.id)
+    bench.codes.clear()
+    assert (bench.rollback().id, bench.machine.read("src/page")) == (second.id, "two")
+    assert releases.previous(bench.store, bench.deployment).id == first.id, "a release that failed is never the previous one"
 
 
 def test_without_an_earlier_release_there_is_nothing_to_go_back_to(bench: Bench) -> None:
@@ -320,7 +323,7 @@ def test_whatever_is_pruned_a_rollback_always_finds_what_was_live_before(bench: 
         with pytest.raises(Exception, match="healthcheck failed"):
             ship(bench, text)
     bench.codes.clear()
-    assert (bench.live.number, releases.previous(bench.store, bench.deployment).number) == (3, 2)
+    assert (bench.live.number, bench.rollback().number) == (3, 3), "the last that worked"
     assert bench.rollback().number == 2
     assert bench.rollback().number == 3
     assert set(bench.machine.releases) >= {item.id for item in bench.store.releases(bench.deployment.id) if item.worked}

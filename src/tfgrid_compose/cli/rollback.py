@@ -18,7 +18,7 @@ _APP = click.argument("app", required=False)
 
 @click.command(cls=WaitingCommand, epilog="Example:  tfgrid-compose rollback my-app --to 3")
 @_APP
-@click.option("--to", "release", metavar="RELEASE", help="Number or id of the release; the one that was live before by default.")
+@click.option("--to", "release", metavar="RELEASE", help="Number or id of the release; the last other that worked by default.")
 @click.option("--with-data", is_flag=True, help="Bring the disks back too, where the grid has a copy; what came since is lost.")
 @click.option("--plan", "--dry-run", "only_plan", is_flag=True, help="Show the plan and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask before changing anything.")
@@ -33,7 +33,8 @@ def rollback(
     """Go back to an earlier release: infrastructure, platform, source and environment as they were.
 
     Runs the hooks, and then proves that this release's digest is what runs. The plan says beforehand
-    what can't be restored. A second `rollback` returns to the release that was left.
+    what can't be restored. A second `rollback` returns to the release that was left; after an `up` that
+    failed, the last release that worked comes back.
 
     Exit codes: 0 success, 5 no such deployment or release, 6 busy, 7 grid, 8 unreachable, 9 hook or platform.
     """

@@ -109,9 +109,16 @@ def _pattern_archive(pattern: LoadedPattern) -> bytes:
 
 
 def previous(store: Store, deployment: Deployment) -> Release:
-    """The release that was live before the one that is live now. Raises `NotFoundError`."""
-    kept = {item.id: item for item in store.releases(deployment.id) if item.worked}
+    """The release that was live before the one that is live now. Raises `NotFoundError`.
+
+    After a newer one that failed and was left standing, it is the live one itself: the last that worked.
+    """
+    everything = store.releases(deployment.id)
+    kept = {item.id: item for item in everything if item.worked}
     live = deployment.data.get("release")
+    cut_short = store.unfinished(deployment.id)
+    if live in kept and not everything[0].worked and cut_short and cut_short["kind"] == "up":
+        return kept[live]
     earlier = [id for id in deployment.data.get("went_live", []) if id in kept and id != live]
     if earlier:
         return kept[earlier[-1]]
