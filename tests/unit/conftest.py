@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -56,7 +55,6 @@ def call(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.chdir(empty)
     for name in ("TFGRID_LOCALGRID", "TFGRID_LOCALGRID_ROOT", "TF_VAR_mnemonic", "MNEMONIC"):
         monkeypatch.delenv(name, raising=False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["tfgrid-compose", *words])
@@ -67,5 +65,3 @@ def call(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         return int(ended.value.code or 0), out, err
 
     yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)

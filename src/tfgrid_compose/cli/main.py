@@ -158,7 +158,8 @@ def _prepare() -> None:
     os.environ["PATH"] = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop_on)
-    global _usual_hook
+    global _signals, _usual_hook
+    _signals = 0
     if sys.unraisablehook is not _deliver_again:
         _usual_hook, sys.unraisablehook = sys.unraisablehook, _deliver_again
     for stream in (sys.stdout, sys.stderr):
