@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tfgrid_compose.observe.redact import PROCESS
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C mean something: what a script starts in its background ignores it, and so would all that tests start."""
@@ -24,6 +26,14 @@ def own_signals() -> Iterator[None]:
     sys.unraisablehook = hook
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def own_secrets() -> Iterator[None]:
+    """Secrets that the process learnt in one test are words like any other in the next."""
+    before = dict(vars(PROCESS))
+    yield
+    vars(PROCESS).update(before)
 
 
 @pytest.fixture
