@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,35 @@ def test_a_new_deployment_gets_a_range_and_an_interface_of_its_own(
     with pytest.raises(UsageError) as caught:
         resolve.new_deployment(store, app, options(), "single-vm")
     assert caught.value.code == "range-exhausted"
+
+
+def test_deployments_that_are_recorded_at_the_same_time_never_share_a_range_or_an_interface(store: Store) -> None:
+    fresh = [replace(deployment(f"a{number}", f"app-{number}", ip_range="10.5.0.0/16", interface="wg-app"), status="new")
+             for number in range(20)]  # fmt: skip
+
+    def claim(wish: Deployment) -> Deployment:
+        with Store() as own:
+            return resolve.claim(own, wish)
+
+    with ThreadPoolExecutor(20) as all_at_once:
+        made = list(all_at_once.map(claim, fresh))
+    for key, first in (("ip_range", "10.5.0.0/16"), ("interface", "wg-app")):
+        got = {str(item.data[key]) for item in made}
+        assert first in got and len(got) == 20
+    assert sorted(item.id for item in store.deployments()) == sorted(item.id for item in fresh)
+
+
+def test_a_claim_keeps_what_nobody_took(store: Store) -> None:
+    wish = replace(deployment("a1", ip_range="10.5.0.0/16", interface="wg-my-app-7"), status="new")
+    assert resolve.claim(store, wish).data == resolve.claim(store, wish).data == wish.data
+
+
+def test_a_claim_sees_the_routes_of_now(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = replace(deployment("a1", ip_range="10.5.0.0/16", interface="wg-my-app"), status="new")
+    monkeypatch.setattr(wireguard, "host_routes", lambda: ["10.5.7.0/24"])
+    monkeypatch.setattr(wireguard, "host_interfaces", lambda: {"wg-my-app"})
+    found = resolve.claim(store, wish).data
+    assert (found["ip_range"], found["interface"]) == ("10.6.0.0/16", "wg-my-app-2")
 
 
 def test_the_users_public_keys_are_found(tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from tests.unit.workbench import STEPS, Bench, contract
-from tfgrid_compose.deploy import engine
+from tfgrid_compose.deploy import engine, rollback
 from tfgrid_compose.deploy.context import Context
-from tfgrid_compose.deploy.plan import Plan, PlannedStep
+from tfgrid_compose.deploy.plan import Plan, PlannedStep, make_plan
 from tfgrid_compose.deploy.retry import NEVER, Policy
 from tfgrid_compose.deploy.steps.base import Step, Tolerated
 from tfgrid_compose.errors import GridError, HookError, InterruptedError_, PlatformError, ReachError, TfgridError
 from tfgrid_compose.observe.events import RunEnded, RunStarted, StepEnded, StepRetry
 from tfgrid_compose.state.audit import digest_of
-from tfgrid_compose.state.store import Store
+from tfgrid_compose.state.store import Deployment, Store
 
 
 class Fake(Step):
@@ -415,7 +415,7 @@ import os, signal, sys
 from pathlib import Path
 import pytest
 from tests.unit.workbench import Bench, FakeGrid, FakeMachine, fake_world
-from tfgrid_compose.state.store import Store
+from tfgrid_compose.state.store import Deployment, Store
 app, machine, place = sys.argv[1:]
 with Store() as store:
     bench = Bench(Path(app), store, FakeMachine(Path(machine)), FakeGrid())
@@ -445,6 +445,24 @@ def test_a_crash_leaves_the_step_open_and_the_next_run_goes_on_with_it(bench: Be
     ]
     assert (bench.deployment.status, bench.statuses, bench.machine.current) == ("running", {1: "live"}, bench.live.id)
     assert len(bench.grid.live) == 1, "no second machine"
+
+
+# Two at the same time
+
+
+def test_what_another_deployment_took_since_the_plan_is_chosen_anew_and_told(bench: Bench) -> None:
+    with bench.context(write=True) as context:
+        plan, data = make_plan(context), context.deployment.data
+        bench.store.save(Deployment("b2", "other", "main", "deploying", 1.0, 1.0, dict(data)))
+        rollback.deploy(context, plan)
+        made = context.deployment
+    assert {made.data["ip_range"], made.data["interface"]}.isdisjoint({data["ip_range"], data["interface"]})
+    assert bench.tunnels == {made.data["interface"]} and made.status == "running"
+    told = [text for text in bench.notices() if "since the plan" in text]
+    assert told == [
+        f"{data[key]} was taken by another deployment since the plan; this one gets {made.data[key]}"
+        for key in ("ip_range", "interface")
+    ]
 
 
 # The audit log

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -150,24 +150,46 @@ def find_deployment(store: Store, app: App, options: UpOptions) -> Deployment | 
 def new_deployment(store: Store, app: App, options: UpOptions, pattern: str) -> Deployment:
     """A deployment that does not exist yet, with its id, /16 and interface chosen. Nothing is written."""
     id = secrets.token_hex(8)
-    others = store.deployments()
-    routes = wireguard.host_routes() + [str(item.data["ip_range"]) for item in others if item.data.get("ip_range")]
-    start = int(hashlib.sha256(id.encode()).hexdigest(), 16) % 230 + 1
-    try:
-        ip_range = choose_range(routes, start)
-    except AddressError as error:
-        raise UsageError(
-            str(error), why="every deployment needs a private /16 of its own", fix="tfgrid-compose down frees one",
-            code="range-exhausted",
-        ) from error  # fmt: skip
-    taken = wireguard.host_interfaces() | {str(item.data.get("interface", "")) for item in others}
-    name = options.name or app.manifest.name
-    data = {
-        "app_dir": str(app.folder), "app": app.manifest.name, "pattern": pattern, "ip_range": ip_range,
-        "interface": wireguard.interface_name(name, taken),
-    }  # fmt: skip
+    data = {"app_dir": str(app.folder), "app": app.manifest.name, "pattern": pattern}
     now = time.time()
-    return Deployment(id, name, options.network or default_network(), "new", now, now, data)
+    made = Deployment(id, options.name or app.manifest.name, options.network or default_network(), "new", now, now, data)
+    return _Host().fitting(made, store.deployments())
+
+
+def claim(store: Store, deployment: Deployment) -> Deployment:
+    """Record a new deployment, with another /16 or interface when its own was taken since it was chosen.
+
+    Several that are made at the same time may have chosen the same ones; only what is recorded is seen by the others.
+    """
+    host = _Host()
+    return store.add(deployment, lambda others: host.fitting(deployment, others))
+
+
+@dataclass(frozen=True)
+class _Host:
+    """What this computer's own networks use already."""
+
+    routes: list[str] = field(default_factory=lambda: wireguard.host_routes())
+    interfaces: set[str] = field(default_factory=lambda: wireguard.host_interfaces())
+
+    def fitting(self, deployment: Deployment, others: Iterable[Deployment]) -> Deployment:
+        """The deployment with a /16 and an interface that nothing else has; what it has and nobody took, it keeps."""
+        taken = [item.data for item in others if item.id != deployment.id]
+        ranges = self.routes + [str(data["ip_range"]) for data in taken if data.get("ip_range")]
+        interfaces = self.interfaces | {str(data.get("interface", "")) for data in taken}
+        own_range, interface = (str(deployment.data.get(key, "")) for key in ("ip_range", "interface"))
+        seed = hashlib.sha256(deployment.id.encode()).hexdigest()
+        start = int(own_range.split(".")[1]) if own_range else int(seed, 16) % 230 + 1
+        try:
+            ip_range = choose_range(ranges, start)
+        except AddressError as error:
+            raise UsageError(
+                str(error), why="every deployment needs a private /16 of its own", fix="tfgrid-compose down frees one",
+                code="range-exhausted",
+            ) from error  # fmt: skip
+        if not interface or interface in interfaces:
+            interface = wireguard.interface_name(deployment.name, interfaces)
+        return deployment.with_data(ip_range=ip_range, interface=interface)
 
 
 def public_keys(home: Path | None = None) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,22 +74,38 @@ class Deployments(Database):
         row = self._row("SELECT * FROM deployments WHERE name = ? AND network = ?", (name, network))
         return self._deployment(row) if row else None
 
+    def add(self, deployment: Deployment, settle: Callable[[list[Deployment]], Deployment]) -> Deployment:
+        """Insert a new deployment as `settle` makes it, which is given all that are recorded.
+
+        None can be added between the two: what `settle` found free still is. Raises `StateError` as `save` does.
+        """
+        with self._named(deployment), self.write() as db:
+            return self._put(db, settle(self.deployments()))
+
     def save(self, deployment: Deployment) -> Deployment:
         """Insert or replace a deployment. Raises `StateError` when another one has its name on its network."""
+        with self._named(deployment), self.write() as db:
+            return self._put(db, deployment)
+
+    def _put(self, db: sqlite3.Connection, deployment: Deployment) -> Deployment:
         stamped = replace(deployment, updated=time.time())
+        db.execute(
+            "INSERT INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " status = excluded.status, updated = excluded.updated, data = excluded.data",
+            (stamped.id, stamped.name, stamped.network, stamped.status, stamped.created, stamped.updated,
+             with_checksum(stamped.data)),
+        )  # fmt: skip
+        return stamped
+
+    @contextmanager
+    def _named(self, deployment: Deployment) -> Iterator[None]:
+        """Say it in our words when a deployment's name is taken."""
         try:
-            with self.write() as db:
-                db.execute(
-                    "INSERT INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                    " status = excluded.status, updated = excluded.updated, data = excluded.data",
-                    (stamped.id, stamped.name, stamped.network, stamped.status, stamped.created, stamped.updated,
-                     with_checksum(stamped.data)),
-                )  # fmt: skip
+            yield
         except sqlite3.IntegrityError as error:
             raise StateError(
-                f"the deployment `{stamped.name}` can't be recorded",
-                why=f"another one is called so on network {stamped.network}",
+                f"the deployment `{deployment.name}` can't be recorded",
+                why=f"another one is called so on network {deployment.network}",
                 fix="tfgrid-compose ps shows it; choose another name with --name",
                 code="state-name-taken",
             ) from error
-        return stamped
