@@ -266,7 +266,7 @@ with Store() as store, lease.hold("local--my-app"):
 def test_a_contract_that_nobody_knows_becomes_a_deployment_that_can_be_taken_down(store: Store, grid: FakeGrid) -> None:
     grid.stands |= {20: (LOST, "shop"), 21: (LOST, "shop")}
     (problem,) = whole(store)
-    assert problem.code == "contract-orphaned" and "shop (aaaaaa) stands on network local (contract 20, 21)" in problem.text
+    assert problem.code == "contract-orphaned" and "shop (aaaaaa) stands on network local (contracts 20, 21)" in problem.text
     done, left = repair.repair(store, repair.survey(["local"]))
     assert left == [] and "only `tfgrid-compose down shop` works on it" in done[0]
     found = store.deployment(LOST)

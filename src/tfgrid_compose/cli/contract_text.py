@@ -46,7 +46,7 @@ def money(row: Row) -> list[str]:
 
 def _total(listing: Listing) -> str:
     from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
-    from tfgrid_compose.state.problem import count
+    from tfgrid_compose.words import count
 
     live = [row for row in listing.rows if row.live]
     usd, unpriced = listing.usd_per_hour, listing.unpriced

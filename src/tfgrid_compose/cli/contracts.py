@@ -226,7 +226,7 @@ def _all_of_one(listing: Listing) -> list[Row]:
 def _consent(rows: Sequence[Row], yes: bool) -> None:
     """Say what goes, and ask. Raises `UsageError` without a terminal, `InterruptedError_` after a no."""
     from tfgrid_compose.errors import UsageError
-    from tfgrid_compose.state.problem import count
+    from tfgrid_compose.words import count
 
     owners = ", ".join(dict.fromkeys(row.owner for row in rows))
     if not yes and not sys.stdin.isatty():

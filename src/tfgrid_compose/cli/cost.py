@@ -111,7 +111,7 @@ def _figures(dollars: float | None, tft: float | None) -> list[str]:
 
 def _row(item: Spending) -> list[str]:
     from tfgrid_compose.deploy import spending
-    from tfgrid_compose.state.problem import count
+    from tfgrid_compose.words import count
 
     name = item.name or count(len(item.costs), "other contract")
     if item.remembered:

@@ -9,7 +9,7 @@ import click
 from tfgrid_compose.cli.common import TURN, WaitingCommand, confirm, shown_events
 from tfgrid_compose.cli.elevate import ensure_root
 from tfgrid_compose.deploy import lookup
-from tfgrid_compose.deploy.down import Check, Removal, contracts_text
+from tfgrid_compose.deploy.down import Check, Removal, left_text
 from tfgrid_compose.deploy.retry import NEVER, Policy
 from tfgrid_compose.deploy.turn import turn
 from tfgrid_compose.grids.registry import open_grid
@@ -58,5 +58,5 @@ def _gone(deployment: Deployment, checks: list[Check]) -> str:
 
 
 def _forgotten(deployment: Deployment, contracts: list[int]) -> str:
-    left = f"Left on network {deployment.network}, and maybe costing: {contracts_text(contracts)}"
+    left = f"Left on network {deployment.network}, and maybe costing: {left_text(contracts)}"
     return f"{deployment.name} is forgotten here. {left}."

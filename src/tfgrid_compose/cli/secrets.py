@@ -19,9 +19,9 @@ from tfgrid_compose.errors import ManifestError, NotFoundError, StateError, Usag
 from tfgrid_compose.manifest.load import NAMES, App, load_app, nearest
 from tfgrid_compose.observe.redact import PROCESS
 from tfgrid_compose.state import keys
-from tfgrid_compose.state.problem import count
 from tfgrid_compose.state.secrets import ENVIRONMENT, folder_owner
 from tfgrid_compose.state.store import Deployment, Store
+from tfgrid_compose.words import count
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Linux takes no longer text than 128 KB in an environment.

@@ -11,7 +11,7 @@ import click
 
 from tfgrid_compose.cli.common import confirm
 from tfgrid_compose.errors import StateError, UsageError
-from tfgrid_compose.state.problem import count
+from tfgrid_compose.words import count
 
 if TYPE_CHECKING:
     from tfgrid_compose.deploy.repair import View

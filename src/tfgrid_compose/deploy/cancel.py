@@ -14,8 +14,8 @@ from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.observe.events import Stream, notice
 from tfgrid_compose.state import lease
 from tfgrid_compose.state.audit import audited
-from tfgrid_compose.state.problem import count
 from tfgrid_compose.state.store import Store
+from tfgrid_compose.words import count
 
 # Names of apps come from the contracts' public metadata, which anybody could have written.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

@@ -34,8 +34,8 @@ from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.observe.events import Stream, notice, step_progress
 from tfgrid_compose.patterns import load as patterns
 from tfgrid_compose.state import backups, paths
-from tfgrid_compose.state.problem import count
 from tfgrid_compose.state.store import Deployment, Store
+from tfgrid_compose.words import count, named
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Removal:
 
         def let_go() -> str:
             remove_files(deployment)
-            return f"left on network {deployment.network}: {contracts_text(left)}"
+            return f"left on network {deployment.network}: {left_text(left)}"
 
         with run.recorded([("tunnel", 0.3), ("forget", 0.1)]):
             self._free_domain(run)
@@ -126,7 +126,7 @@ class Removal:
         name = self._deployment.name
         raise GridError(
             f"{name} can be destroyed, so it is not forgotten",
-            why=f"the grid answers, and {contracts_text(standing)} of it can be cancelled; forgotten, they would go on costing",
+            why=f"the grid answers, and {named('contract', standing)} can be cancelled; forgotten, they would go on costing",
             fix=f"tfgrid-compose down {name}",
             code="contracts-stand",
         )
@@ -247,11 +247,9 @@ class Removal:
         )
 
 
-def contracts_text(contracts: list[int]) -> str:
-    """`contracts 1001, 1002`, for people."""
-    if not contracts:
-        return "no contract that is known"
-    return f"contract{'s' if len(contracts) > 1 else ''} {', '.join(map(str, contracts))}"
+def left_text(contracts: list[int]) -> str:
+    """What was left when a deployment was forgotten, for people."""
+    return named("contract", contracts) if contracts else "no contract that is known"
 
 
 def remove_files(deployment: Deployment) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tfgrid_compose.deploy.context import Context
@@ -15,6 +15,7 @@ from tfgrid_compose.errors import InterruptedError_, TfgridError
 from tfgrid_compose.grids.base import ContractInfo
 from tfgrid_compose.observe.diagnosis import explained
 from tfgrid_compose.observe.events import notice
+from tfgrid_compose.words import named
 
 # Causes that speak about a node, so that another one may do (codes of observe/diagnosis).
 CAUSES = frozenset(
@@ -59,7 +60,7 @@ class NextBest:
         self.moves += 1
         before, context.nodes = context.nodes, nodes
         new = [now for role in nodes for old, now in zip(before[role], nodes[role], strict=True) if old != now]
-        gone = f"; {_contracts(cancelled)} {'is' if len(cancelled) == 1 else 'are'} cancelled" if cancelled else ""
+        gone = f"; {named('contract', cancelled)} {'is' if len(cancelled) == 1 else 'are'} cancelled" if cancelled else ""
         going = f"going on with node {', '.join(map(str, dict.fromkeys(new)))}"
         context.stream.emit(notice(f"{_why(failed, self.tried)}{gone}; {going}", "warning"))
 
@@ -100,8 +101,8 @@ class NextBest:
             if state := context.store.secret(context.deployment.id, STATE):
                 context.store.set_secret(context.deployment.id, STATE, without(state, failed, set(ids)))
             if ids:
-                names = ", ".join(f"{item.id} ({item.kind} on node {item.node})" for item in doomed)
-                context.progress(_STEP, f"cancelling {_contracts(ids, names)}", True)
+                names = [f"{item.id} ({item.kind} on node {item.node})" for item in doomed]
+                context.progress(_STEP, f"cancelling {named('contract', names)}", True)
                 context.grid.cancel(ids)
                 left = context.grid.remains(ids)
                 if left:
@@ -113,10 +114,6 @@ class NextBest:
                 raise
             raise self._told(error, f"it could not be cleared: {second.what}") from second
         return ids
-
-
-def _contracts(ids: Sequence[int], names: str = "") -> str:
-    return f"contract{'s' if len(ids) != 1 else ''} {names or ', '.join(map(str, ids))}"
 
 
 def _why(failed: Collection[int], tried: dict[int, str]) -> str:

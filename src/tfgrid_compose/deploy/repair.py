@@ -21,10 +21,11 @@ from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.state import backups
 from tfgrid_compose.state.audit import audited
 from tfgrid_compose.state.check import look
-from tfgrid_compose.state.problem import Problem, count
+from tfgrid_compose.state.problem import Problem
 from tfgrid_compose.state.quiet import held_leases, quiet
 from tfgrid_compose.state.restore import restore, start_anew
 from tfgrid_compose.state.store import Deployment, Store
+from tfgrid_compose.words import count, named
 
 # Status of a deployment of which only its contracts are known.
 ORPHANED = "orphaned"
@@ -160,9 +161,13 @@ def grid_problems(store: Store, view: View) -> list[Problem]:
 
 
 def _orphaned(store: Store, orphan: Orphan) -> Problem:
-    ids = ", ".join(str(item.id) for item in orphan.contracts)
-    text = f"{_called(orphan)} stands on network {orphan.network} (contract {ids}), and no deployment here knows it"
+    where = f"network {orphan.network} ({named('contract', _ids(orphan))})"
+    text = f"{_called(orphan)} stands on {where}, and no deployment here knows it"
     return Problem("contract-orphaned", text, "tfgrid-compose orphans", partial(_adopt, store, orphan))
+
+
+def _ids(orphan: Orphan) -> list[int]:
+    return [item.id for item in orphan.contracts]
 
 
 def _of_deployment(store: Store, item: Deployment, marked: list[Marked]) -> Iterator[Problem]:
@@ -175,14 +180,14 @@ def _of_deployment(store: Store, item: Deployment, marked: list[Marked]) -> Iter
         text = f"{item.name} has {count(len(new), 'contract')} on network {item.network} that it doesn't name"
         yield Problem("contract-unlisted", text, mend=partial(_listed, store, item, new))
     elif new:
-        ids = ", ".join(map(str, new))
-        text = f"contract {ids} on network {item.network} carries the mark of {item.name}, which doesn't know it"
+        carry = "carries" if len(new) == 1 else "carry"
+        text = f"{named('contract', new)} on network {item.network} {carry} the mark of {item.name}, which doesn't know of that"
         yield Problem("contract-unlisted", text, f"tfgrid-compose up {item.name} adopts it, `down` removes it")
     if gone and len(gone) == len(known):
         text = f"{item.name} has nothing on network {item.network} any more; its contracts ended"
         yield Problem("contracts-gone", text, mend=partial(_emptied, store, item))
     elif gone:
-        text = f"contract {', '.join(map(str, gone))} of {item.name} on network {item.network} ended"
+        text = f"{named('contract', gone)} of {item.name} on network {item.network} ended"
         yield Problem("contract-gone", text, f"tfgrid-compose up {item.name}")
 
 
@@ -193,7 +198,7 @@ def _adopt(store: Store, orphan: Orphan) -> str:
         name = f"{name}-{orphan.deployment[:6]}"
     data = {
         "app_dir": "", "app": orphan.name, "pattern": "", "ip_range": "", "interface": _tunnel_of(store, orphan, name),
-        "contracts": [item.id for item in orphan.contracts],
+        "contracts": _ids(orphan),
     }  # fmt: skip
     since = orphan.since or time.time()
     # A deployment of this id was known once, with secrets; now it is known to have none.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfgrid_compose.errors import GridError, InterruptedError_
 from tfgrid_compose.grids import keys
+from tfgrid_compose.words import named
 
 if TYPE_CHECKING:
     from tfgrid_compose.grids.account import Signed
@@ -74,8 +75,7 @@ def _group(chain: Chain, ids: list[int], pair: Any) -> list[int]:
 
 def _refused(chain: Chain, refused: dict[int, str]) -> GridError:
     error = chain.refused(next(iter(refused.values())))
-    named = ", ".join(map(str, refused))
-    error.what = f"{chain.label} refused to cancel contract{'s' if len(refused) > 1 else ''} {named}"
+    error.what = f"{chain.label} refused to cancel {named('contract', refused)}"
     error.details = [f"contract {id}: {reason}" for id, reason in refused.items()]
     return error
 
@@ -97,7 +97,7 @@ def _settled(chain: Chain, ids: list[int], pair: Any) -> str:
             return ""
         if chain.now() >= deadline:
             raise GridError(
-                f"it is not known whether contract{'s' if len(left) > 1 else ''} {', '.join(map(str, left))} will be cancelled",
+                f"it is not known whether {named('contract', left)} will be cancelled",
                 why=f"the transaction was handed over, and then {reason}",
                 fix=f"wait {_minutes()} minutes, then look: tfgrid-compose contracts list"
                 + (f" --network {chain.network}" if chain.network else ""),

@@ -17,6 +17,7 @@ from tfgrid_compose.grids import networks, wire
 from tfgrid_compose.grids.base import Account, ContractInfo, Marked, Node, Progress
 from tfgrid_compose.grids.marks import deployment_of
 from tfgrid_compose.state import settings
+from tfgrid_compose.words import named
 
 if TYPE_CHECKING:
     from tfgrid_compose.grids.account import Signed
@@ -190,8 +191,7 @@ class LiveGrid:
         others = self._living(sorted(missing)) if missing else []
         if others:
             raise GridError(
-                f"contract{'s' if len(others) > 1 else ''} {', '.join(map(str, others))} on network {self.name} "
-                f"belong{'s' if len(others) == 1 else ''} to another account",
+                f"{named('contract', others)} on network {self.name} belong{'s' if len(others) == 1 else ''} to another account",
                 why=f"{self._signed.address} is signed in, and only who made a contract can change or cancel it",
                 fix=f"sign in with the account that made it: tfgrid-compose signin --network {self.name}",
                 code="account-changed",

@@ -13,10 +13,11 @@ from typing import Any
 from tfgrid_compose.errors import StateError
 from tfgrid_compose.state import backups, blobs, paths
 from tfgrid_compose.state.files import SETTLED, look_at_folders, look_beside, older
-from tfgrid_compose.state.problem import Problem, count
+from tfgrid_compose.state.problem import Problem
 from tfgrid_compose.state.quiet import held_leases
 from tfgrid_compose.state.rows import odd_rows
 from tfgrid_compose.state.store import Deployment, Release, Store
+from tfgrid_compose.words import count
 
 # An id of ours; other owners of secrets are not deployments.
 _ID = re.compile(r"^[0-9a-f]{16}$")

@@ -26,8 +26,3 @@ class Problem:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; `mended` says whether `state repair` mends it."""
         return {"code": self.code, "text": self.text, "mended": self.mend is not None, "fix": self.next}
-
-
-def count(number: int, word: str) -> str:
-    """`1 secret`, `3 secrets`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"

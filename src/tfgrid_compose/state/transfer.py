@@ -23,11 +23,11 @@ from tfgrid_compose.state import backups, blobs, envelope, paths, whoami
 from tfgrid_compose.state.audit import audited
 from tfgrid_compose.state.database import with_checksum
 from tfgrid_compose.state.keys import Keys
-from tfgrid_compose.state.problem import count
 from tfgrid_compose.state.quiet import quiet
 from tfgrid_compose.state.restore import swap
 from tfgrid_compose.state.store import Deployment, Store
 from tfgrid_compose.state.vault import Vault
+from tfgrid_compose.words import count
 
 # Says which networks live on one computer only: deployments there can't be moved, but only built anew.
 StaysHere = Callable[[str], bool]

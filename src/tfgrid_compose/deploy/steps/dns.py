@@ -14,7 +14,7 @@ from tfgrid_compose.drivers.dns.names import Record
 from tfgrid_compose.drivers.dns.providers import PROVIDERS
 from tfgrid_compose.errors import DnsError
 from tfgrid_compose.observe.events import notice
-from tfgrid_compose.state.problem import count
+from tfgrid_compose.words import count
 
 # Seconds for a zone's servers to answer with a new record. Providers publish within seconds to two minutes.
 DEADLINE = 120.0

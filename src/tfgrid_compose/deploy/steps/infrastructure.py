@@ -19,8 +19,8 @@ from tfgrid_compose.drivers.terraform import Terraform, find
 from tfgrid_compose.errors import GridError, InfrastructureError, PatternError, TfgridError
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.patterns.model import Pattern
-from tfgrid_compose.state.problem import count
 from tfgrid_compose.state.store import Store
+from tfgrid_compose.words import count
 
 STATE = kept.STATE
 
