@@ -14,6 +14,7 @@ from tfgrid_compose.errors import GridError
 from tfgrid_compose.state import paths
 
 VARIABLES = ("TF_VAR_mnemonic", "MNEMONIC")
+LOCAL_FILE = ".tfgrid-mnemonic"
 # No mnemonic and no file of credentials is longer.
 _LONGEST = 64 * 1024
 
@@ -41,10 +42,19 @@ def files() -> Iterator[Found]:
     mnemonic = words.get("mnemonic") if isinstance(words, dict) else None
     if isinstance(mnemonic, str) and mnemonic.strip():
         yield Found(mnemonic, str(credentials_file()), credentials_file())
-    for file in (Path.home() / ".config" / "threefold" / "mnemonic", Path(".tfgrid-mnemonic").absolute()):
-        text = read(file) if file.exists() else ""
-        if text.strip():
-            yield Found(text, str(file), file)
+    file = Path.home() / ".config" / "threefold" / "mnemonic"
+    text = read(file) if file.exists() else ""
+    if text.strip():
+        yield Found(text, str(file), file)
+
+
+def in_this_folder() -> str:
+    """The file of the current folder that the bash tool would have taken, or nothing.
+
+    It is named and never read: the folder may be somebody else's app, and its author would choose who pays, or where the
+    contracts go.
+    """
+    return LOCAL_FILE if os.path.lexists(LOCAL_FILE) else ""
 
 
 def credentials_file() -> Path:

@@ -26,8 +26,6 @@ def test_nobody(home: Path) -> None:
 
 def test_the_order_of_places(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    Path(".tfgrid-mnemonic").write_text(PHRASE)
-    seen.append(account.signed_in("test").origin)
     old_file(PHRASE)
     seen.append(account.signed_in("test").origin)
     bash_file({"threefold": {"mnemonic": PHRASE}})
@@ -41,8 +39,24 @@ def test_the_order_of_places(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.append(account.signed_in("test").origin)
     monkeypatch.setenv("TF_VAR_mnemonic", PHRASE)
     seen.append(account.signed_in("test").origin)
-    assert [Path(item).name for item in seen[:3]] == [".tfgrid-mnemonic", "mnemonic", "credentials.yaml"]
-    assert seen[3:] == ["signin", "the variable MNEMONIC", "the variable TF_VAR_mnemonic"]
+    assert [Path(item).name for item in seen[:2]] == ["mnemonic", "credentials.yaml"]
+    assert seen[2:] == ["signin", "the variable MNEMONIC", "the variable TF_VAR_mnemonic"]
+
+
+def test_a_file_of_the_current_folder_chooses_no_account() -> None:
+    """The folder may be an app of somebody else, who would choose which account pays; the file is not even opened."""
+    Path(".tfgrid-mnemonic").write_text(PHRASE)
+    with pytest.raises(GridError) as caught:
+        account.signed_in("main")
+    assert caught.value.code == "account-missing"
+    assert "`.tfgrid-mnemonic` of the current folder counts only when you name it" in caught.value.why
+    assert "tfgrid-compose signin --network main --file .tfgrid-mnemonic" in caught.value.fix
+
+
+def test_a_file_of_the_current_folder_overrules_nothing_and_breaks_nothing() -> None:
+    old_file(PHRASE)
+    Path(".tfgrid-mnemonic").symlink_to("/proc/self/mem")
+    assert account.signed_in("main").address == SR25519
 
 
 def test_one_network_does_not_lend_its_account_to_another() -> None:
