@@ -38,10 +38,10 @@ async def test_every_path_of_the_contract_is_there_and_no_other(rest: httpx.Asyn
 
 
 @pytest.mark.parametrize("path", ["/nodes?size=2", "/nodes/1", "/nodes/9999", "/nodes?x=1", "/nope", "/"])
-async def test_every_answer_is_json_that_any_page_may_read(rest: httpx.AsyncClient, path: str) -> None:
+async def test_every_answer_is_json_that_no_page_of_another_site_may_read(rest: httpx.AsyncClient, path: str) -> None:
     answer = await rest.get(path)
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["access-control-allow-origin"] == answer.headers["access-control-expose-headers"] == "*"
+    assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
@@ -218,4 +218,3 @@ async def test_served_an_error_of_the_source_is_an_answer_without_a_traceback(er
     async with httpx.AsyncClient(transport=transport, base_url="http://rest") as client:
         answer = await client.get("/nodes")
     assert (answer.status_code, answer.json()) == (500, {"error": text})
-    assert answer.headers["access-control-allow-origin"] == "*"

@@ -20,7 +20,6 @@ from tfgrid_compose.localgrid.rest.query import BadQueryError
 from tfgrid_compose.localgrid.rest.rows import NodeRow
 from tfgrid_compose.localgrid.rest.source import Source
 
-_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
 # An id is a number of up to 32 bits on the chain; a longer one names nothing.
 _LONGEST_ID = 10
 
@@ -61,7 +60,7 @@ def create_app(source: Source) -> Starlette:
 
 
 def _answer(body: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    return JSONResponse(body, status, {**_CORS, **(headers or {})})
+    return JSONResponse(body, status, headers)
 
 
 def _error(status: int, text: str, headers: dict[str, str] | None = None) -> Response:

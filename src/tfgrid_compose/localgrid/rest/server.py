@@ -13,6 +13,8 @@ from tfgrid_compose.localgrid.engine import require_root
 from tfgrid_compose.localgrid.instance import current
 
 LOOPBACK = "127.0.0.1"
+# Connections at a time; whoever comes later is answered with 503.
+_CONNECTIONS = 100
 
 
 def run(host: str, port: int, say: Callable[[str], None]) -> None:
@@ -20,6 +22,7 @@ def run(host: str, port: int, say: Callable[[str], None]) -> None:
     import uvicorn
 
     from tfgrid_compose.localgrid.rest.app import create_app
+    from tfgrid_compose.localgrid.rest.guard import Guard
 
     require_root()
     # An empty host would mean every address of this computer.
@@ -31,8 +34,12 @@ def run(host: str, port: int, say: Callable[[str], None]) -> None:
             say("Whoever reaches this address can read it: it asks for no password.")
         # What goes wrong is in the answer; a log of it would be a traceback.
         config = uvicorn.Config(
-            create_app(LocalSource(current())),
+            Guard(create_app(LocalSource(current())), host),
             log_level="critical",
+            limit_concurrency=_CONNECTIONS,
+            h11_max_incomplete_event_size=16 * 1024,
+            http="h11",
+            ws="none",
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=3,
