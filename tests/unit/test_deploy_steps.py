@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.workbench import REAL_HOOK, Bench, contract
+from tests.unit.workbench import REAL_HOOK, Bench, FakeTerraform, contract
 from tfgrid_compose.deploy.steps import tunnel
 from tfgrid_compose.deploy.steps.hooks import Hook
 from tfgrid_compose.deploy.tfstate import contracts_in
@@ -79,6 +79,19 @@ def test_hooks_find_the_layout_of_the_bash_tool(bench: Bench) -> None:
     assert ((source / ".env").read_text(), (source / ".env").stat().st_mode & 0o777) == ("A='1 2'\n", 0o600)
     done = subprocess.run([hooks / "get_deployment_ip_vm.sh", hooks / "state.yaml"], capture_output=True, text=True)
     assert done.stdout == "10.5.3.2\n"
+
+
+def test_a_value_of_strangers_adds_no_line_to_state_yaml(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "1\nprimary_ip: 6.6.6.6\x1b]0;x\x07\u2028app_name: y"
+    real = FakeTerraform.apply
+    monkeypatch.setattr(FakeTerraform, "apply", lambda self: {**real(self), "primary_ip_type": evil, "deployment_name": evil})
+    bench.up()
+    text = (bench.machine.folder / "tmp" / "app-deployment" / "state.yaml").read_text()
+    assert [line.partition(":")[0] for line in text.splitlines()] == [
+        "app_name", "app_version", "deployment_id", "pattern_name", "primary_ip", "primary_ip_type", "deployment_name",
+        "wireguard_address", "mycelium_address", "ipv4_address", "ipv6_address", "vm_ip", "mycelium_ip",
+    ]  # fmt: skip
+    assert "primary_ip_type: 1 primary_ip: 6.6.6.6 app_name: y\n" in text
 
 
 def test_a_second_up_leaves_nothing_of_the_first_in_the_layout(bench: Bench) -> None:

@@ -403,6 +403,30 @@ def test_odd_paths_are_explained_errors(app_folder: Path, text: str) -> None:
         load(app_folder, f"name: a\n{text}\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('version: "1\\nprimary_ip: 6.6.6.6"', "`version`: it is to stand on one line"),
+        ('version: "1\\e[2J"', "`version`: it holds the control character '\\x1b'"),
+        ('description: "\\e]0;x\\a"', "`description`: it holds the control character '\\x1b'"),
+        ('logging: {service: "a\\nb"}', "`logging.service`: it is to stand on one line"),
+        ('commands: {x: {script: "a", description: "\\b"}}', "`commands.x.description`: it holds the control character '\\x08'"),
+        ('commands: {"x\\e": {script: a}}', "it holds the control character"),
+        ('placement: {farms: ["a\\nb"]}', "it is to stand on one line"),
+        ('hooks: {setup: "a\\u2028b"}', "it holds the control character '\\u2028'"),
+        ('pattern: "a\\x9b"', "it holds the control character '\\x9b'"),
+    ],
+)
+def test_texts_of_a_manifest_hold_no_control_characters(app_folder: Path, text: str, said: str) -> None:
+    assert said in errors(app_folder, f"name: a\n{text}\n")[0]
+
+
+def test_prose_and_values_may_have_several_lines(app_folder: Path) -> None:
+    text = 'name: a\ndescription: |\n  one\n  two\tthree\nenvironment: [{name: A, default: "x\\ny"}]\n'
+    manifest = load(app_folder, text).manifest
+    assert (manifest.description, manifest.environment[0].default) == ("one\ntwo\tthree\n", "x\ny")
+
+
 def test_a_target_that_is_too_long_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ManifestError):
         find_manifest(tmp_path / ("a" * 300))

@@ -8,6 +8,7 @@ Field descriptions are the manifest reference of the docs.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
@@ -85,23 +86,31 @@ def _value(value: Any) -> Any:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else _text(value)
 
 
-def _path(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a path can't hold a NUL sign")
+def _printable(value: str, allowed: str = "") -> str:
+    """Texts go into files of lines and onto terminals, which obey control characters."""
+    if not value.isprintable():
+        odd = next((sign for sign in value if unicodedata.category(sign) in ("Cc", "Zl", "Zp") and sign not in allowed), None)
+        if odd is not None:
+            raise ValueError("it is to stand on one line" if odd == "\n" else f"it holds the control character {ascii(odd)}")
     return value
+
+
+def _prose(value: str) -> str:
+    return _printable(value, "\n\r\t")
 
 
 # What stands before the checks of a type widens what may be written; the JSON Schema must be told.
 Truthy = Annotated[bool, BeforeValidator(_truthy), WithJsonSchema({"type": ["boolean", "string", "integer"]})]
-Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
+Line = Annotated[str, AfterValidator(_printable)]
+Prose = Annotated[str, AfterValidator(_prose)]
+Text = Annotated[Line, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
 Value = Annotated[str, BeforeValidator(_value), WithJsonSchema({"type": ["string", "number", "boolean"]})]
-PathText = Annotated[str, AfterValidator(_path)]
 Networks = Annotated[
     list[NetworkKind],
     BeforeValidator(_words),
     WithJsonSchema({"type": ["array", "string"], "items": {"enum": list(NETWORK_KINDS)}}),
 ]
-Words = Annotated[list[str], BeforeValidator(_words), WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}})]
+Words = Annotated[list[Line], BeforeValidator(_words), WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}})]
 
 
 def _size_schema(low: int, high: int) -> WithJsonSchema:
@@ -151,7 +160,7 @@ class Port(Model):
 
     number: int = Field(ge=1, le=65535, description="Port number.")
     protocol: Literal["tcp", "udp"] = Field("tcp", description="`tcp` or `udp`.")
-    name: str = Field("", description="What answers there: `http` and `https` become links.")
+    name: Line = Field("", description="What answers there: `http` and `https` become links.")
 
     @classmethod
     def written_keys(cls, value: Any) -> list[str]:
@@ -196,7 +205,7 @@ class Resources(RoleResources):
 class Patterns(Model):
     """Which patterns the app is made for."""
 
-    recommended: str | None = Field(None, description="The pattern that `up` uses.")
+    recommended: Line | None = Field(None, description="The pattern that `up` uses.")
     supported: Words = Field(default_factory=list, description="Patterns that --pattern may choose.")
 
 
@@ -207,7 +216,7 @@ class Network(Model):
     prefer: Networks | None = Field(None, description="Order in which addresses are tried.")
     public_ipv4: Truthy | None = Field(None, description="Rent a public IPv4 (the same as `ipv4` in `provision`).")
     main: Literal["wireguard", "mycelium", "public"] | None = Field(None, description="Legacy; use `prefer`.")
-    inter_node: str | None = Field(None, description="Legacy; has no effect.")
+    inter_node: Line | None = Field(None, description="Legacy; has no effect.")
     mode: Literal["wireguard-only", "mycelium-only", "both"] | None = Field(None, description="Legacy; use `provision`.")
 
     def provisioned(self, default: Sequence[str] = ("wireguard", "mycelium")) -> tuple[str, ...]:
@@ -227,9 +236,9 @@ class Network(Model):
 class Hooks(Model):
     """The scripts that make the app, in the order in which they run on the machine."""
 
-    setup: PathText = Field("deployment/setup.sh", description="Installs what the app needs.")
-    configure: PathText = Field("deployment/configure.sh", description="Writes configuration and starts the app.")
-    healthcheck: PathText = Field("deployment/healthcheck.sh", description="Exits with 0 when the app works.")
+    setup: Line = Field("deployment/setup.sh", description="Installs what the app needs.")
+    configure: Line = Field("deployment/configure.sh", description="Writes configuration and starts the app.")
+    healthcheck: Line = Field("deployment/healthcheck.sh", description="Exits with 0 when the app works.")
 
 
 class HookOptions(Model):
@@ -237,14 +246,14 @@ class HookOptions(Model):
 
     optional: Truthy = Field(False, description="A failure is shown and tolerated.")
     timeout: int = Field(1800, ge=1, le=86400, description="Seconds after which the hook is stopped.")
-    description: str = Field("", description="For readers.")
+    description: Prose = Field("", description="For readers.")
 
 
 class Variable(Model):
     """A value that hooks get in their environment."""
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the environment variable.")
-    description: str = Field("", description="What it is for; shown when it is asked for.")
+    description: Prose = Field("", description="What it is for; shown when it is asked for.")
     required: Truthy = Field(False, description="`up` stops when it has no value.")
     default: Value | None = Field(None, description="The value when nobody gives one.")
     secret: Truthy = Field(False, description="Never shown, kept encrypted.")
@@ -257,15 +266,17 @@ class Variable(Model):
 class Command(Model):
     """A command of the app: `tfgrid-compose <name>` runs its script on the machine."""
 
-    script: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_path)] = Field(
+    script: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_prose)] = Field(
         description="Path on the machine, or in the app folder; arguments may follow."
     )
-    description: str = Field("", description="Shown in the list of commands.")
-    args: Text = Field("", description="How its arguments are written.")
+    description: Prose = Field("", description="Shown in the list of commands.")
+    args: Annotated[Prose, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})] = Field(
+        "", description="How its arguments are written."
+    )
     interactive: Truthy = Field(False, description="Talks to the user.")
     allocate_tty: Truthy = Field(True, description="Runs on a terminal when there is one.")
     uses_context: Truthy | str | None = Field(None, description="Accepted for old apps.")
-    save_to_context: str | None = Field(None, description="Accepted for old apps.")
+    save_to_context: Line | None = Field(None, description="Accepted for old apps.")
 
 
 class DataDisk(Model):
@@ -350,7 +361,7 @@ class Domain(Model):
     provider: Literal["manual", "cloudflare", "namecom", "namecheap"] | None = Field(
         None, description="Who serves the zone; `manual` only shows the record. DNS_PROVIDER in the environment by default."
     )
-    zone: str | None = Field(None, description="The zone, when it is not the registrable domain of the name.")
+    zone: Line | None = Field(None, description="The zone, when it is not the registrable domain of the name.")
     ttl: int = Field(300, ge=60, le=86400, description="Seconds that others may keep the answer.")
     www: Truthy = Field(False, description="The same for `www.` in front of the name.")
 
@@ -385,12 +396,10 @@ class Manifest(Model):
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", description="Name of the app; deployments are called after it."
     )
     version: Text = Field("0.0.0", description="Version of the app; hooks get it as APP_VERSION.")
-    description: str = Field("", description="One sentence about the app.")
-    pattern: str | None = Field(None, description="The pattern to use; short for `patterns.recommended`.")
+    description: Prose = Field("", description="One sentence about the app.")
+    pattern: Line | None = Field(None, description="The pattern to use; short for `patterns.recommended`.")
     patterns: Patterns = Field(default_factory=Patterns, description="Which patterns the app is made for.")
-    env_file: PathText | None = Field(
-        None, description="File with environment values, relative to the app; `.env` when it exists."
-    )
+    env_file: Line | None = Field(None, description="File with environment values, relative to the app; `.env` when it exists.")
     resources: Resources = Field(default_factory=Resources, description="Sizes and ports.")
     disks: list[DataDisk] = Field(default_factory=list, description="Disks for data.")
     nodes: Nodes = Field(default_factory=Nodes, description="Nodes chosen by hand.")
@@ -408,7 +417,7 @@ class Manifest(Model):
         default_factory=dict, description="Deadline and tolerance for each hook."
     )
     environment: list[Variable] = Field(default_factory=list, description="Values for the hooks' environment.")
-    commands: dict[str, Command] = Field(default_factory=dict, description="Commands that the app brings.")
+    commands: dict[Line, Command] = Field(default_factory=dict, description="Commands that the app brings.")
     on_failure: Literal["rollback", "keep", "stop"] = Field(
         "rollback",
         description="What happens when a release fails after another one was live: go back to it (`rollback`), leave all as the "

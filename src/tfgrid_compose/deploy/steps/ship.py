@@ -13,6 +13,7 @@ from tfgrid_compose.deploy.steps.base import UNKNOWN, Step, short_digest
 from tfgrid_compose.drivers.dns.providers import CREDENTIALS
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.grids import git
+from tfgrid_compose.observe.plain import one_line
 from tfgrid_compose.state import blobs
 from tfgrid_compose.state.store import Release
 
@@ -231,7 +232,7 @@ def primary_ip(context: Context) -> str:
 
 
 def _state_yaml(context: Context) -> str:
-    """The bash tool's state.yaml, with its old and its new keys."""
+    """The bash tool's state.yaml, with its old and its new keys; a value has one line, whoever it comes from."""
     machine, data = context.hook_machine(), context.deployment.data
     lines = {
         "app_name": context.deployment.name, "app_version": context.app.manifest.version,
@@ -242,7 +243,7 @@ def _state_yaml(context: Context) -> str:
         "ipv4_address": machine.get("ipv4_address", ""), "ipv6_address": machine.get("ipv6_address", ""),
         "vm_ip": machine.get("ipv4_address") or machine.get("wireguard_ip", ""), "mycelium_ip": machine.get("mycelium_ip", ""),
     }  # fmt: skip
-    return "".join(f"{key}: {value}\n" for key, value in lines.items())
+    return "".join(f"{key}: {one_line(str(value))}\n" for key, value in lines.items())
 
 
 def shell_assignments(values: dict[str, str]) -> str:
