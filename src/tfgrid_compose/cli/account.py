@@ -185,7 +185,7 @@ def _check(named: Sequence[str], as_json: bool) -> int:
 
 def _nobody() -> GridError | UsageError:
     """The error for a question about accounts when none is kept and no network was named."""
-    from tfgrid_compose.grids import account, oldplaces
+    from tfgrid_compose.grids import oldplaces
 
     found = oldplaces.variable() or next(oldplaces.files(), None)
     if found:
@@ -193,7 +193,11 @@ def _nobody() -> GridError | UsageError:
             "which network?", why=f"there is a mnemonic in {found.origin}, and it can be used on every network",
             fix="name one with --network", code="network-needed",
         )  # fmt: skip
-    return account.missing("nobody is signed in", "no network has an account here", "tfgrid-compose signin")
+    unused, option = oldplaces.unused()
+    return GridError(
+        "nobody is signed in", why=f"no network has an account here{unused}", fix=f"tfgrid-compose signin{option}",
+        code="account-missing",
+    )  # fmt: skip
 
 
 # whoami

@@ -61,19 +61,13 @@ def signed_in(network: str) -> Signed:
     elsewhere = next(oldplaces.files(), None)
     if elsewhere:
         return _of(network, elsewhere)
-    raise missing(
-        f"no account for network {network}", "deploying there is paid from a grid account, and nobody is signed in",
-        f"tfgrid-compose signin --network {network}", "; or try without an account: --network local",
-    )  # fmt: skip
-
-
-def missing(what: str, why: str, command: str, otherwise: str = "") -> GridError:
-    """The error when no place has an account; a file of the current folder that other tools would take is named in it."""
-    here = oldplaces.in_this_folder()
-    if here:
-        why += f", and `{here}` of the current folder counts only when you name it: the folder may be somebody else's"
-        command += f" --file {here}"
-    return GridError(what, why=why, fix=command + otherwise, code="account-missing")
+    unused, option = oldplaces.unused()
+    raise GridError(
+        f"no account for network {network}",
+        why=f"deploying there is paid from a grid account, and nobody is signed in{unused}",
+        fix=f"tfgrid-compose signin --network {network}{option}; or try without an account: --network local",
+        code="account-missing",
+    )
 
 
 def _of(network: str, found: oldplaces.Found) -> Signed:

@@ -48,13 +48,16 @@ def files() -> Iterator[Found]:
         yield Found(text, str(file), file)
 
 
-def in_this_folder() -> str:
-    """The file of the current folder that the bash tool would have taken, or nothing.
+def unused() -> tuple[str, str]:
+    """(what is to be said of a file of the current folder that the bash tool would have taken, the option that takes it).
 
     It is named and never read: the folder may be somebody else's app, and its author would choose who pays, or where the
     contracts go.
     """
-    return LOCAL_FILE if os.path.lexists(LOCAL_FILE) else ""
+    if not os.path.lexists(LOCAL_FILE):
+        return "", ""
+    why = f"; `{LOCAL_FILE}` of the current folder counts only when you name it, because the folder may be somebody else's"
+    return why, f" --file {LOCAL_FILE}"
 
 
 def credentials_file() -> Path:
