@@ -192,6 +192,17 @@ def test_a_larger_disk_keeps_its_data(cli: Cli, app: Path) -> None:
     assert cli.exec(NAME, "cat /srv/precious") == "precious"
 
 
+def test_a_change_that_must_fail_is_refused_before_anything_is_touched(cli: Cli, app: Path) -> None:
+    boot, runs = cli.exec(NAME, "ps -o lstart= -p 1"), [line.split()[0] for line in cli.run("runs", NAME).stdout.splitlines()]
+    for command in (("plan",), ("up", "--yes")):
+        shrunk = cli.run(command[0], str(app), "--disk", "4", *command[1:], code=7).stderr
+        assert "the root disk of vm can't shrink from 12 GB to 4 GB" in shrunk
+        assert "900G" not in cli.run(command[0], str(app), "--memory", "900G", *command[1:], code=3).stderr
+        assert "vm can't grow to" in cli.run(command[0], str(app), "--memory", "250G", *command[1:], code=7).stderr
+    assert [line.split()[0] for line in cli.run("runs", NAME).stdout.splitlines()] == runs
+    assert cli.exec(NAME, "ps -o lstart= -p 1") == boot
+
+
 def test_old_releases_are_pruned_and_current_is_the_last(cli: Cli, app: Path) -> None:
     for number in range(5):
         (app / "src" / "note.txt").write_text(str(number))

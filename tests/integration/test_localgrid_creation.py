@@ -29,6 +29,15 @@ def test_a_node_that_is_full_says_so_in_the_providers_words(workspace: Workspace
     assert VM not in workspace.state()
 
 
+def test_a_large_machine_has_a_root_file_system_of_2_gb(workspace: Workspace, kernel: FakeKernel) -> None:
+    large = vm(cpu=2, memory=4096)
+    workspace.write(network() + deployment(large.replace("rootfs_size = 4096", "rootfs_size = 2047")))
+    assert "rootfs size can't be less than 2147483648. Set to 0 for minimum" in fails(workspace)
+    assert kernel.specs == {}
+    workspace.write(network() + deployment(large.replace("rootfs_size = 4096", "rootfs_size = 2048")))
+    workspace.apply()
+
+
 def test_capacity_that_one_deployment_takes_is_not_there_for_the_next(workspace: Workspace, engine: Engine) -> None:
     before = engine.free(6)
     workspace.write(network(nodes="[6]") + deployment(vm(memory=4096), disk(size=20), node=6))

@@ -265,11 +265,32 @@ def test_machines_stay_where_they_are(now: dict[str, list[int]] | None, nodes: d
     [
         (["wireguard"], "", []), (["wireguard", "ipv4"], "198.51.100.7", []),
         (["wireguard"], "198.51.100.7", ["the public address 198.51.100.7 is given back"]),
-        (["wireguard", "ipv4"], "", ["a public IPv4 is rented anew, and will be another one"]),
+        (["wireguard", "ipv4"], "", []),
     ],
 )  # fmt: skip
-def test_a_public_address_is_given_back_or_is_another_one(networks: list[str], address: str, limits: list[str]) -> None:
+def test_a_public_address_is_given_back(networks: list[str], address: str, limits: list[str]) -> None:
     assert rollback._addresses(deployed(machines=[{"name": "vm", "ipv4_address": address}]), {"networks": networks}) == limits
+
+
+@pytest.mark.parametrize(
+    ("stands", "networks", "said"),
+    [
+        (True, ("wireguard",), "the machine stays without a public IPv4: none can be added to one that stands"),
+        (False, ("wireguard", "ipv4"), "a public IPv4 is rented anew, and will be another one"),
+    ],
+)
+def test_a_public_address_comes_back_only_with_a_new_machine(
+    bench: Bench, stands: bool, networks: tuple[str, ...], said: str
+) -> None:
+    bench.manifest("network: {provision: [wireguard, ipv4]}\n")
+    ship(bench, "one")
+    bench.manifest("")
+    ship(bench, "two")
+    if not stands:
+        bench.grid.live.clear()
+    with bench.back(write=False) as context:
+        assert said in context.limits
+        assert context.networks.provision == networks
 
 
 def test_all_limits_stand_in_the_plan_and_hold(bench: Bench) -> None:

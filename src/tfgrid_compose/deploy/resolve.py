@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tfgrid_compose.deploy.limits import check_sizes
 from tfgrid_compose.deploy.options import PlacementOptions, UpOptions
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import ManifestError, UsageError
@@ -43,7 +44,7 @@ class RoleSizes:
 def sizes(app: App, role_name: str, role: Role, overrides: Mapping[str, Any]) -> RoleSizes:
     """Sizes by precedence: user, the role's own entry, the named size or the recommendation, the pattern.
 
-    Raises `ManifestError` when the user asks for less than the app's minimum.
+    Raises `ManifestError` when the user asks for less than the app's minimum, or for what no node gives.
     """
     resources = app.manifest.resources
     own: RoleResources | None = getattr(resources, role_name, None) if role_name in type(resources).model_fields else None
@@ -67,6 +68,7 @@ def sizes(app: App, role_name: str, role: Role, overrides: Mapping[str, Any]) ->
                 code="size-too-small",
             )
         found[key] = int(chosen)
+    check_sizes(role_name, found, overrides)
     return RoleSizes(**found)
 
 

@@ -105,7 +105,7 @@ def _restored(store: Store, stream: Stream, deployment: Deployment, grid: Grid, 
     return Context(
         store=store, deployment=deployment, app=app, pattern=releases.pattern_of(target, folder), grid=grid, stream=stream,
         bundle=bundle, environment=releases.environment_of(store, target), sizes=_sizes(deployment, data, limits),
-        nodes=_nodes(deployment, data, limits), networks=_networks(deployment, app, data),
+        nodes=_nodes(deployment, data, limits), networks=_networks(grid, deployment, app, data, limits),
         overrides=data["overrides"], pattern_options=data["pattern_options"],
         disks=disks, dotenv=bool(data["dotenv"]), release=target, limits=(*limits, *_addresses(deployment, data)),
     )  # fmt: skip
@@ -141,10 +141,25 @@ def _disks(deployment: Deployment, wanted: list[DataDisk], limits: list[str]) ->
     return tuple(found)
 
 
-def _networks(deployment: Deployment, app: App, data: dict[str, Any]) -> Networks:
-    """The networks that the release had, in the order that is preferred now."""
-    made, chosen = data["networks"], deployment.data.get("prefer_chosen", ())
+def _networks(grid: Grid, deployment: Deployment, app: App, data: dict[str, Any], limits: list[str]) -> Networks:
+    """The networks that the release had, in the order that is preferred now; no public IPv4 for a machine that stands without."""
+    made, chosen = list(data["networks"]), deployment.data.get("prefer_chosen", ())
+    had = any(machine.get("ipv4_address") for machine in deployment.machines)
+    if "ipv4" in made and deployment.machines and not had:
+        if _alive(grid, deployment):
+            made.remove("ipv4")
+            limits.append("the machine stays without a public IPv4: none can be added to one that stands")
+        else:
+            limits.append("a public IPv4 is rented anew, and will be another one")
     return Networks(tuple(made), preferred(made, app.manifest.network, settings.load().connect, chosen))
+
+
+def _alive(grid: Grid, deployment: Deployment) -> bool:
+    """Whether the machines are there; where nobody can say, they are taken to be."""
+    try:
+        return grid.alive(deployment.data.get("contracts", []))
+    except TfgridError:
+        return True
 
 
 def _nodes(deployment: Deployment, data: dict[str, Any], limits: list[str]) -> dict[str, list[int]]:
@@ -159,8 +174,7 @@ def _nodes(deployment: Deployment, data: dict[str, Any], limits: list[str]) -> d
 def _addresses(deployment: Deployment, data: dict[str, Any]) -> list[str]:
     """Public addresses that this release did not have are given back, and won't be the same again."""
     if "ipv4" in data.get("networks", []):
-        had = {machine["ipv4_address"] for machine in deployment.machines if machine.get("ipv4_address")}
-        return [] if had else ["a public IPv4 is rented anew, and will be another one"]
+        return []
     lost = [machine["ipv4_address"] for machine in deployment.machines if machine.get("ipv4_address")]
     return [f"the public address {address} is given back" for address in lost]
 

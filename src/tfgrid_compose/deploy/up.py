@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tfgrid_compose.deploy import resolve
+from tfgrid_compose.deploy import changes, resolve
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.networks import choose
 from tfgrid_compose.deploy.options import UpOptions
@@ -106,6 +106,7 @@ def opened(context: Context, write: bool) -> Iterator[None]:
             tidy(context.deployment)
         else:
             context.unchecked += strange_payer(context.grid, context.deployment)
+        changes.check(context)
         yield
     finally:
         context.close()

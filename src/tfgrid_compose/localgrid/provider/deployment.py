@@ -84,12 +84,15 @@ def _vm(vm: dict[str, Any], mycelium_prefix: str | None) -> deployments.VmConfig
         raise GridError("memory capacity can't be less that 250 MB")
     env = known(vm.get("env_vars")) or {}
     keys = tuple(key.strip() for key in re.split(r"[\n,]", env.get("SSH_KEY") or "") if key.strip())
-    cpu = int(vm.get("cpu") or 1)
+    cpu, rootfs = int(vm.get("cpu") or 1), int(vm.get("rootfs_size") or 0)
+    least = _least_rootfs(cpu, memory)
+    if rootfs and rootfs < least:
+        raise GridError(f"rootfs size can't be less than {least * 1024**2}. Set to 0 for minimum")
     return deployments.VmConfig(
         name=vm["name"],
         cpu=cpu,
         memory=memory,
-        rootfs=int(vm.get("rootfs_size") or 0) or _default_rootfs(cpu, memory),
+        rootfs=rootfs or least,
         ip=known(vm.get("ip")) or None,
         public4=bool(vm.get("publicip")),
         public6=bool(vm.get("publicip6")),
@@ -101,7 +104,7 @@ def _vm(vm: dict[str, Any], mycelium_prefix: str | None) -> deployments.VmConfig
     )
 
 
-def _default_rootfs(cpu: int, memory: int) -> int:
+def _least_rootfs(cpu: int, memory: int) -> int:
     """The grid's own minimum: 500 MB for a small machine, else 2 GB."""
     return 500 if cpu * memory / 1024 / 8 < 1 else 2048
 
