@@ -11,7 +11,7 @@ from tests.chaos.bench import NAME, UNCHANGED, Bench, Outcome, deploy
 from tests.chaos.machine import DATA, PLATFORM, SERVICE, Machine
 from tests.chaos.strikes import INTERRUPT, SIGNAL
 from tfgrid_compose.deploy.steps.infrastructure import STATE
-from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.deploy.steps.layout import ROOT
 from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import StateError

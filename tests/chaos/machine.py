@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import shlex
 import string
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfgrid_compose.deploy import drift
-from tfgrid_compose.deploy.steps import activate, hooks, ship
+from tfgrid_compose.deploy.steps import activate, hooks, layout, ship
 
 # Files by absolute path: (kind, content or target, mode); kind is "f" or "l". Folders are where files are.
 File = tuple[str, bytes, int]
@@ -61,6 +62,9 @@ class Machine:
     on: bool = False
     service: str = ""
     violations: list[str] = field(default_factory=list)
+    boots: int = 0
+    # Lines that a script has said before it ends.
+    said: list[str] = field(default_factory=list)
 
     # Power
 
@@ -68,6 +72,7 @@ class Machine:
         """Boot: what is enabled starts."""
         if not self.on:
             self.on = True
+            self.boots += 1
             self.service = self.text(SERVICE)
 
     def stop(self) -> None:
@@ -150,7 +155,7 @@ class Machine:
             hook.code = 0
             return
         order = hook.orders.pop(0)
-        source = self.text("/tmp/app-source/page.txt").strip()
+        source = self.text(f"{self.link('/tmp/app-source')}/page.txt").strip()
         values = dict(line.split("=", 1) for line in self.text(f"{hook.release}/.tfgrid/environment").splitlines())
         page = f"{source} {values.get('GREETING', '')} {values.get('TOKEN', '')}"
         if order == "migrate" and source not in self.text(DATA).split("\n"):
@@ -165,22 +170,27 @@ class Machine:
 # Scripts
 
 
-def _lay_out(machine: Machine, release: str) -> Generator[str, None, None]:
-    machine.remove("/tmp/app-deployment")
-    machine.remove("/tmp/app-source")
+def _lay_out(machine: Machine, work: str, release: str) -> Generator[str, None, None]:
+    machine.remove(work)
     yield "machine:lay-out-removed"
     for name, file in machine.below(release).items():
         top, _, rest = name.partition("/")
         if top == "deployment":
-            machine.files[f"/tmp/app-deployment/{rest}"] = file
+            machine.files[f"{work}/app-deployment/{rest}"] = file
         elif top == "src":
-            machine.files[f"/tmp/app-source/{rest}"] = file
+            machine.files[f"{work}/app-source/{rest}"] = file
         elif top != ".tfgrid":
-            machine.files[f"/tmp/app-source/{name}"] = file
+            machine.files[f"{work}/app-source/{name}"] = file
         elif rest in ("state.yaml", "get_deployment_ip_vm.sh"):
-            machine.files[f"/tmp/app-deployment/{rest}"] = file
+            machine.files[f"{work}/app-deployment/{rest}"] = file
     yield "machine:lay-out-copied"
-    machine.write("/tmp/app-deployment/.release", release)
+    machine.write(f"{work}/app-deployment/.release", release)
+    _link(machine, work)
+
+
+def _link(machine: Machine, work: str) -> None:
+    for name in ("app-deployment", "app-source"):
+        machine.files[f"/tmp/{name}"] = ("l", f"{work}/{name}".encode(), 0o777)
 
 
 def _unpack(machine: Machine, match: dict[str, str], input: bytes) -> Script:
@@ -192,14 +202,14 @@ def _unpack(machine: Machine, match: dict[str, str], input: bytes) -> Script:
     yield "machine:unpack-source"
     machine.unpack(release, input[size:])
     yield "machine:unpack-own"
-    yield from _lay_out(machine, release)
+    yield from _lay_out(machine, match["work"], release)
     return 0, ""
 
 
 def _unpack_own(machine: Machine, match: dict[str, str], input: bytes) -> Script:
     machine.unpack(match["release"], input)
     yield "machine:unpack-own"
-    yield from _lay_out(machine, match["release"])
+    yield from _lay_out(machine, match["work"], match["release"])
     return 0, ""
 
 
@@ -233,39 +243,54 @@ def _look(machine: Machine, match: dict[str, str], input: bytes) -> Script:
 
 
 def _run_hook(machine: Machine, match: dict[str, str], input: bytes) -> Script:
-    release, id = match["release"], match["id"]
-    machine.files.pop(f"{RUN}/{id}.rc", None)
-    machine.write(f"{RUN}/{id}.log", "", 0o600)
-    if machine.text("/tmp/app-deployment/.release") != release:
-        yield from _lay_out(machine, release)
-    for path in [path for path in machine.files if path.startswith(f"{RUN}/") and path.endswith(".pid")]:
-        machine.kill(path.removeprefix(f"{RUN}/").removesuffix(".pid"))
+    order = json.loads(match["order"])
+    release, work, id = match["release"], match["work"], order["id"]
+    if machine.text(f"{work}/app-deployment/.release") != release:
+        yield from _lay_out(machine, work, release)
+    _link(machine, work)
+    for path in [path for path in machine.files if path.startswith(f"{RUN}/")]:
+        if path.endswith(".pid"):
+            machine.kill(path.removeprefix(f"{RUN}/").removesuffix(".pid"))
         del machine.files[path]
     yield "machine:hook-ready"
     if machine.running():
         machine.violations.append(f"hook {id} runs beside {machine.running()[0].id}")
-    script = machine.text(f"/tmp/app-deployment/{match['script'].removeprefix('./')}")
+    script = machine.text(f"{order['folder']}/{order['script'].removeprefix('./')}")
     orders = [line.split()[1] for line in script.splitlines() if line.startswith("#: ")]
-    hook = HookRun(id, orders, release)
+    hook = HookRun(id, orders, order["environment"].removesuffix("/.tfgrid/environment"))
     machine.hooks.append(hook)
+    machine.write(f"{RUN}/{id}.log", "", 0o600)
     machine.write(f"{RUN}/{id}.pid", "1")
-    return (yield from _followed(machine, hook))
+    machine.said.append(_word(machine, order, how="started"))
+    return (yield from _followed(machine, hook, order))
 
 
-def _followed(machine: Machine, hook: HookRun) -> Script:
+def _followed(machine: Machine, hook: HookRun, order: dict[str, Any]) -> Script:
     while hook.code is None:
         yield f"hook:{hook.id.partition('-')[0]}"
         machine.step(hook)
     yield "machine:hook-ended"
-    return hook.code or 0, ""
+    code = hook.code or 0
+    how = {"how": "stopped"} if code == 143 else {"how": "signal", "code": 9} if code == 137 else {"how": "exit", "code": code}
+    return 0, _word(machine, order, **how)
+
+
+def _word(machine: Machine, order: dict[str, Any], **how: Any) -> str:
+    return order["token"] + json.dumps({**how, "machine": str(machine.boots)})
 
 
 def _follow(machine: Machine, match: dict[str, str], input: bytes) -> Script:
     yield "machine:follow"
-    hook = next((hook for hook in machine.hooks if hook.id == match["id"]), None)
+    order = json.loads(match["order"])
+    hook = next((hook for hook in machine.hooks if hook.id == order["id"]), None)
     if hook is None or f"{RUN}/{hook.id}.pid" not in machine.files:
-        return 137, ""
-    return (yield from _followed(machine, hook))
+        return 0, _word(machine, order, how="gone")
+    return (yield from _followed(machine, hook, order))
+
+
+def _identity(machine: Machine, match: dict[str, str], input: bytes) -> Script:
+    yield "machine:identity"
+    return 0, str(machine.boots)
 
 
 def _stop(machine: Machine, match: dict[str, str], input: bytes) -> Script:
@@ -325,11 +350,12 @@ def pattern(template: str) -> re.Pattern[str]:
 
 
 def _with_layout(template: str) -> re.Pattern[str]:
-    # The name of the release stands in both templates.
-    return re.compile(pattern(template).pattern + pattern(ship.LAY_OUT).pattern.replace("(?P<release>.*?)", ".*?"), re.DOTALL)
+    # The name of the release stands in both templates, and that of the work folder in two.
+    laid = pattern(layout.LAY_OUT + layout.LINK).pattern.replace("(?P<release>.*?)", ".*?")
+    return re.compile(pattern(template).pattern + laid, re.DOTALL)
 
 
-_VERIFY = pattern(ship.VERIFY)
+_VERIFY = pattern(layout.VERIFY)
 Handler = Callable[[Machine, dict[str, str], bytes], Script]
 _KNOWN: list[tuple[re.Pattern[str], Handler]] = [
     (re.compile("true"), _true),
@@ -340,6 +366,7 @@ _KNOWN: list[tuple[re.Pattern[str], Handler]] = [
     (_VERIFY, _verify),
     (pattern(hooks._RUN), _run_hook),
     (pattern(hooks._FOLLOW), _follow),
+    (re.compile(re.escape(hooks._IDENTITY)), _identity),
     (pattern(hooks._STOP), _stop),
     (pattern(hooks._FORGET), _forget),
     (re.compile(r"readlink (?P<path>\S+)"), _readlink),

@@ -38,7 +38,7 @@ from tests.chaos.bench import (
 from tests.chaos.invariants import Broken, always, difference, digest, empty, fair, machine_of, much_later, settled
 from tests.chaos.story import Story
 from tests.chaos.strikes import CHILD, DROP, FULL, INTERRUPT, KILL, KINDS, OFFLINE, POWER, SIGNAL, Strike
-from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.deploy.steps.layout import ROOT
 
 Named = tuple[str, Operation]
 

@@ -63,15 +63,22 @@ class MemoryConnection(ssh.Connection):
             raise self.lost(text or "the connection was closed")
         return Finished(("ssh", self.target.address, command[:60]), code, text, "")
 
-    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int:
+    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int | None:
         """As ssh would."""
         try:
             code, text = self._played(command, input or b"")
         except Dropped:
-            return ssh.CONNECTION_LOST
-        for line in text.splitlines():
+            code, text = ssh.CONNECTION_LOST, ""
+        for line in [*self._said_before(), *text.splitlines()]:
             on_line(line)
-        return code
+        return None if code in (ssh.CONNECTION_LOST, -9) else code
+
+    def _said_before(self) -> list[str]:
+        machine = world().reaches(self.target.address)
+        said = machine.said[:] if machine else []
+        if machine:
+            machine.said.clear()
+        return said
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -25,7 +25,7 @@ from tests.chaos.bench import (
 )
 from tests.chaos.invariants import Broken, always, empty, fair, machine_of, much_later, settled
 from tests.chaos.strikes import Strike
-from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.deploy.steps.layout import ROOT
 from tfgrid_compose.errors import HookError, NotFoundError, TfgridError
 from tfgrid_compose.state import backups
 

@@ -21,7 +21,7 @@ from tests.chaos.memory import SCENARIOS, Scenario, Tally, boundaries, one_story
 from tests.chaos.story import Story
 from tests.chaos.strikes import CHILD, FULL, INTERRUPT, KILL, SIGNAL, Strike
 from tfgrid_compose.deploy.steps.infrastructure import STATE
-from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.deploy.steps.layout import ROOT
 from tfgrid_compose.errors import HookError
 from tfgrid_compose.state import check
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from tests.unit.workbench import REAL_HOOK, Bench, FakeTerraform, contract
 from tfgrid_compose.deploy.steps import tunnel
-from tfgrid_compose.deploy.steps.hooks import Hook
+from tfgrid_compose.deploy.steps.hooks import Ending, Hook
 from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers.process import Finished
 from tfgrid_compose.errors import HookError, ReachError, StateError, TunnelError
@@ -217,23 +219,26 @@ def test_a_machine_without_an_address_can_not_be_reached(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "seconds", "why", "code"),
+    ("ending", "seconds", "why", "code"),
     [
-        (1, 0.24, "it exited with 1 after 0.2 s", "hook-failed"),
-        (124, 600.0, "it did not end within 600 s and was stopped", "hook-timeout"),
-        (137, 601.0, "it did not end within 600 s and was stopped", "hook-timeout"),
-        (137, 5.0, "it was ended by signal 9 after 5.0 s", "hook-failed"),
-        (143, 5.0, "it was ended by signal 15 after 5.0 s", "hook-failed"),
-        (126, 0.0, "its interpreter or a program in it was not found (exit code 126)", "hook-failed"),
-        (127, 0.0, "its interpreter or a program in it was not found (exit code 127)", "hook-failed"),
+        (Ending(code=1), 0.24, "it exited with 1 after 0.2 s", "hook-failed"),
+        (Ending(code=124), 3.0, "it exited with 124 after 3.0 s", "hook-failed"),
+        (Ending(code=137), 601.0, "it exited with 137 after 601.0 s", "hook-failed"),
+        (Ending(code=255), 0.1, "it exited with 255 after 0.1 s", "hook-failed"),
+        (Ending("timeout"), 600.0, "it did not end within 600 s and was stopped", "hook-timeout"),
+        (Ending("signal", 9), 5.0, "it was ended by signal 9 after 5.0 s", "hook-failed"),
+        (Ending("stopped"), 5.0, "it was ended by signal 15 after 5.0 s", "hook-failed"),
+        (Ending(code=126), 0.0, "its interpreter or a program in it was not found (exit code 126)", "hook-failed"),
+        (Ending(code=127), 0.0, "its interpreter or a program in it was not found (exit code 127)", "hook-failed"),
+        (Ending("unstarted", why="Exec format error"), 0.0, "it could not be started: Exec format error", "hook-failed"),
     ],
 )
-def test_an_exit_code_is_explained(bench: Bench, exit_code: int, seconds: float, why: str, code: str) -> None:
+def test_an_ending_is_explained(bench: Bench, ending: Ending, seconds: float, why: str, code: str) -> None:
     bench.up()
     with bench.context() as context:
         context.run = 7
-        error = Hook("setup")._error(context, exit_code, ["", *"abcdefgh", " "], 600, seconds)
-        silent = Hook("setup")._error(context, exit_code, ["", " "], 600, seconds)
+        error = Hook("setup")._error(context, ending, ["", *"abcdefgh", " "], 600, seconds)
+        silent = Hook("setup")._error(context, ending, ["", " "], 600, seconds)
     assert (error.what, error.why, error.code, error.exit_code) == ("hook setup failed", why, code, 9)
     assert (error.details, silent.details) == (list("cdefgh"), ["it printed nothing"])
     assert error.fix.startswith("tfgrid-compose logs my-app --hook setup --run 7 shows all of its output; mend it and run ")
@@ -334,3 +339,123 @@ def test_a_machine_that_has_lost_its_temporary_folders_gets_them_back_before_a_h
     real_hooks.up()
     assert real_hooks.outcomes()["healthcheck"] == "done"
     assert os.path.exists(real_hooks.machine.folder / "tmp" / "app-source" / "page")
+
+
+@pytest.mark.parametrize("code", [1, 124, 126, 127, 137, 143, 255])
+def test_a_hooks_own_exit_code_is_taken_for_nothing_else(real_hooks: Bench, code: int) -> None:
+    real_hooks.manifest("hook_config: {configure: {optional: true}}\n")
+    real_hooks.write("deployment/configure.sh", f"#!/bin/sh\nexit {code}\n")
+    real_hooks.up()
+    assert real_hooks.outcomes()["configure"] == "tolerated"
+    real_hooks.write("deployment/healthcheck.sh", f"#!/bin/sh\nexit {code}\n")
+    with pytest.raises(HookError, match="hook healthcheck failed") as caught:
+        real_hooks.up(retry=False)
+    assert caught.value.code == "hook-failed"
+    assert f"{code}" in " ".join([caught.value.why, *caught.value.details])
+
+
+def test_a_hook_gets_every_value_under_every_name_as_it_was_given(real_hooks: Bench) -> None:
+    special = [
+        "UID",
+        "EUID",
+        "PPID",
+        "GROUPS",
+        "RANDOM",
+        "SECONDS",
+        "LINENO",
+        "IFS",
+        "BASH_ARGV0",
+        "SHELLOPTS",
+        "BASH_ENV",
+        "PS4",
+    ]
+    values = {name: f"a 'b' $c \\ \"{name}\" `d` é" for name in special}
+    real_hooks.manifest(
+        "environment:\n" + "".join(f"  - {{name: {name}, default: {json.dumps(text)}}}\n" for name, text in values.items())
+    )
+    # Not a shell: one would set some of them anew.
+    script = "#!/usr/bin/python3 -I\nimport json, os\njson.dump(dict(os.environ), open('seen.json', 'w'))\n"
+    real_hooks.write("deployment/setup.sh", script)
+    real_hooks.up()
+    seen = json.loads((real_hooks.machine.root / "work" / "app-deployment" / "seen.json").read_text())
+    assert {name: seen.get(name) for name in values} == values
+    assert seen["PWD"].endswith("/tmp/app-deployment")
+
+
+def test_what_a_hook_leaves_in_the_background_goes_on_and_may_go_on_talking(real_hooks: Bench) -> None:
+    real_hooks.write("deployment/setup.sh", "#!/bin/sh\n(sleep 0.6; echo still; echo here > late) &\necho done\n")
+    real_hooks.up()
+    late = real_hooks.machine.root / "work" / "app-deployment" / "late"
+    for _ in range(200):
+        if late.exists() and late.read_text():
+            break
+        time.sleep(0.05)
+    assert late.read_text() == "here\n"
+
+
+def test_output_without_bounds_is_cut_and_the_cut_is_told(real_hooks: Bench) -> None:
+    script = (
+        "#!/bin/sh\nhead -c 300000000 /dev/zero | tr '\\0' x; echo; echo short\n"
+        "i=0; while [ $i -lt 900 ]; do printf '%16000s\\n' $i; i=$((i+1)); done; echo end\n"
+    )
+    real_hooks.write("deployment/setup.sh", script)
+    real_hooks.up()
+    with real_hooks.context() as context:
+        log = context.folder / "logs" / "run-1" / "setup.log"
+    text = log.read_text()
+    lines = text.splitlines()
+    assert lines[0].endswith("x ... 299983616 bytes of this line left out"), lines[0][-80:]
+    assert (lines[1], lines[-1]) == ("short", "end")
+    assert [line for line in lines if line.startswith("... ") and line.endswith(" bytes of output left out ...")]
+    assert len(text) < 9 * 1024 * 1024
+
+
+def test_hooks_run_in_a_folder_of_root_alone_that_tmp_only_points_to(real_hooks: Bench) -> None:
+    real_hooks.up()
+    machine, work = real_hooks.machine.folder, real_hooks.machine.root / "work"
+    assert work.stat().st_mode & 0o777 == 0o700
+    for name in ("app-deployment", "app-source"):
+        assert (machine / "tmp" / name).readlink() == work / name
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_a_name_in_tmp_that_somebody_took_is_taken_back(real_hooks: Bench, tmp_path: Path, kind: str) -> None:
+    real_hooks.up()
+    theirs, place = tmp_path / "theirs", real_hooks.machine.folder / "tmp" / "app-deployment"
+    theirs.mkdir()
+    (theirs / "healthcheck.sh").write_text("#!/bin/sh\ntouch was-here\n")
+    (theirs / ".release").write_text((place / ".release").read_text())
+    place.unlink()
+    if kind == "folder":
+        theirs.rename(place)
+    elif kind == "link":
+        place.symlink_to(theirs)
+    else:
+        place.write_text("mine")
+    real_hooks.store.undo(real_hooks.deployment.id, "healthcheck")
+    real_hooks.up()
+    assert place.readlink() == real_hooks.machine.root / "work" / "app-deployment"
+    assert not (theirs / "was-here").exists()
+
+
+def test_a_name_in_tmp_that_somebody_holds_stops_the_run(real_hooks: Bench) -> None:
+    real_hooks.up()
+    # Whoever wins the race for the name each time; here because nothing can be removed.
+    for program in ("rm", "ln"):
+        stub = real_hooks.machine.folder / "bin" / program
+        stub.write_text("#!/bin/sh\nexit 0\n")
+        stub.chmod(0o755)
+    place = real_hooks.machine.folder / "tmp" / "app-deployment"
+    place.unlink()
+    place.mkdir()
+    real_hooks.store.undo(real_hooks.deployment.id, "healthcheck")
+    with pytest.raises(HookError) as caught:
+        real_hooks.up(retry=False)
+    assert caught.value.code == "hook-not-run"
+
+
+def test_a_script_whose_interpreter_does_not_exist_says_so(real_hooks: Bench) -> None:
+    real_hooks.write("deployment/setup.sh", "#!/nowhere/python\n")
+    with pytest.raises(HookError) as caught:
+        real_hooks.up()
+    assert caught.value.cause == "hook-interpreter"

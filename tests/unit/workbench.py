@@ -28,7 +28,7 @@ from tfgrid_compose.deploy.down import Check, Removal
 from tfgrid_compose.deploy.options import RollbackOptions, UpOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
 from tfgrid_compose.deploy.steps import infrastructure
-from tfgrid_compose.deploy.steps.hooks import Hook
+from tfgrid_compose.deploy.steps.hooks import Ending, Hook
 from tfgrid_compose.drivers import ansible, ssh, wireguard
 from tfgrid_compose.drivers.process import Finished
 from tfgrid_compose.errors import GridError, ReachError
@@ -206,13 +206,13 @@ class FakeMachine:
         done = subprocess.run(words, input=input or b"", capture_output=True, env=env, timeout=60)
         return Finished((), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
-    def stream(self, command: str, on_line: Callable[[str], None]) -> int:
+    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int:
         """As `ssh.Connection.stream`."""
         words, env = self._here(command)
-        with subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env
-        ) as process:
-            assert process.stdout
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
+            assert process.stdout and process.stdin
+            process.stdin.write(input or b"")
+            process.stdin.close()
             for raw in process.stdout:
                 on_line(raw.decode(errors="replace").rstrip("\r\n"))
         return process.returncode
@@ -435,10 +435,10 @@ def fake_world(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ansible, "run", playbook)
 
-    def hook(self: Hook, context: Context, timeout: int, lines: list[str]) -> int:
+    def hook(self: Hook, context: Context, timeout: int, lines: list[str]) -> Ending:
         bench.hooks.append(self.name)
         bench.fail_at(self.name)
         lines.append(f"{self.name} of {context.deployment.data['shipped']}")
-        return bench.codes.get(self.name, 0)
+        return Ending(code=bench.codes.get(self.name, 0))
 
     monkeypatch.setattr(Hook, "_run", hook)

@@ -20,8 +20,8 @@ from tfgrid_compose.deploy.records import shown
 from tfgrid_compose.deploy.steps import dns
 from tfgrid_compose.deploy.steps.hooks import service_of
 from tfgrid_compose.deploy.steps.infrastructure import looking
+from tfgrid_compose.deploy.steps.layout import ROOT, release_folder
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
-from tfgrid_compose.deploy.steps.ship import ROOT, release_folder
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import DnsError, GridError, NotFoundError, PlatformError, ReachError, TfgridError
 from tfgrid_compose.state.store import Deployment, Store

@@ -11,7 +11,7 @@ from typing import Any
 from tfgrid_compose.deploy.connect import reachable
 from tfgrid_compose.deploy.context import addresses_of, deployment_folder
 from tfgrid_compose.deploy.records import view
-from tfgrid_compose.deploy.steps.ship import ROOT
+from tfgrid_compose.deploy.steps.layout import ROOT
 from tfgrid_compose.deploy.turn import lease_name
 from tfgrid_compose.drivers import ssh, wireguard
 from tfgrid_compose.errors import NotFoundError, ReachError, TfgridError, UsageError

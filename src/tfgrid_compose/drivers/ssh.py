@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import secrets
+import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfgrid_compose.drivers.process import Finished, environment, missing_program
+from tfgrid_compose.drivers.process import Finished, die_with_parent, environment, missing_program
 from tfgrid_compose.errors import ReachError
 from tfgrid_compose.state import paths
 
@@ -75,8 +79,9 @@ class Connection:
         _make_folders(target)
 
     def run(self, command: str, *, input: bytes | None = None, timeout: float = 120) -> Finished:
-        """Run a command line to its end. Raises `ReachError` when the connection fails or hangs."""
-        words = argv(self.target, command)
+        """Run a shell line to its end. Raises `ReachError` when the connection fails or hangs."""
+        mark = new_mark()
+        words = argv(self.target, marked(command, mark))
         try:
             process = subprocess.run(
                 words, input=input, stdin=subprocess.DEVNULL if input is None else None, capture_output=True, timeout=timeout,
@@ -86,30 +91,38 @@ class Connection:
             raise missing_program("ssh") from error
         except subprocess.TimeoutExpired as error:
             raise self.lost(f"a command did not end within {timeout:g} s") from error
-        finished = Finished(
-            ("ssh", self.target.address, command[:60]), process.returncode,
-            process.stdout.decode(errors="replace"), process.stderr.decode(errors="replace"),
+        stdout, code = unmarked(process.stdout, mark)
+        stderr, _ = unmarked(process.stderr, mark)
+        if code is None and process.returncode < 0:
+            raise self.lost(f"ssh was ended by signal {-process.returncode}")
+        if code is None and process.returncode == CONNECTION_LOST:
+            raise self.lost((stderr.decode(errors="replace").strip().splitlines() or ["the connection was closed"])[-1])
+        return Finished(
+            ("ssh", self.target.address, command[:60]), process.returncode if code is None else code,
+            stdout.decode(errors="replace"), stderr.decode(errors="replace"),
         )  # fmt: skip
-        if finished.code < 0:
-            raise self.lost(f"ssh was ended by signal {-finished.code}")
-        if finished.code == CONNECTION_LOST:
-            raise self.lost((finished.stderr.strip().splitlines() or ["the connection was closed"])[-1])
-        return finished
 
-    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int:
-        """Run a command line, passing on every line of output as it comes; returns the exit code."""
+    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int | None:
+        """Run a shell line, passing on every line of output as it comes.
+
+        Returns the line's own exit code, whatever it is; None when the connection ended before it did.
+        """
+        mark = new_mark()
+        words = argv(self.target, marked(command, mark, merged=True))
         process = subprocess.Popen(
-            argv(self.target, command), stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            words, stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment(),
         )  # fmt: skip
+        lines = _Lines(mark, on_line)
         try:
             if input is not None and process.stdin:
                 process.stdin.write(input)
                 process.stdin.close()
             assert process.stdout is not None
             for raw in process.stdout:
-                on_line(raw.decode(errors="replace").rstrip("\r\n"))
-            return process.wait()
+                lines.take(raw.decode(errors="replace").rstrip("\r\n"))
+            process.wait()
+            return lines.code
         except BaseException:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=10)
@@ -131,6 +144,80 @@ class Connection:
         if self.target.control_path.exists():
             words = ["ssh", *options(self.target), "-O", "exit", f"{self.target.user}@{self.target.address}"]
             subprocess.run(words, capture_output=True, timeout=10, env=environment())
+
+
+# What the machine's login shell says by itself (a greeting in .bashrc), and what ssh says with its exit code, must not
+# be taken for the answer of a command. So each answer stands between two marks, the second with the exit code.
+
+
+def new_mark() -> str:
+    """A word that no output has by chance."""
+    return f"tfgrid-compose-{secrets.token_hex(8)}"
+
+
+def marked(command: str, mark: str, *, merged: bool = False) -> str:
+    """A remote line that runs a shell line between marks, in a shell that reads no start files.
+
+    The marks stand on both outputs, or on one that holds the other too when they are `merged`.
+    """
+    other = "exec 2>&1" if merged else f"printf '%s\\n' {mark} >&2"
+    script = f"""printf '%s\\n' {mark}; {other}
+({command}
+)
+code=$?; printf '\\n%s %s\\n' {mark} "$code"; exit "$code"
+"""
+    return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+def unmarked(output: bytes, mark: str) -> tuple[bytes, int | None]:
+    """(what stands between the marks, the exit code); the code is None where the second mark did not arrive."""
+    word = mark.encode()
+    _, found, rest = output.partition(word + b"\n")
+    answer, ended, code = (rest if found else output).rpartition(b"\n" + word + b" ")
+    if not ended:
+        return rest if found else output, None
+    return answer, int(code.split(b"\n")[0])
+
+
+class _Lines:
+    """Lines of a stream with marks: passes on what stands between them, and keeps the exit code."""
+
+    def __init__(self, mark: str, on_line: Callable[[str], None]) -> None:
+        self._mark, self._on_line = mark, on_line
+        self._begun = self._blank = False
+        self.code: int | None = None
+
+    def take(self, line: str) -> None:
+        if not self._begun:
+            self._begun = line == self._mark
+            return
+        if line.startswith(f"{self._mark} "):
+            # The mark stands behind a line end of its own, which makes an empty line behind a whole one.
+            self.code = int(line.split(" ")[1])
+            return
+        if self.code is not None:
+            return
+        if self._blank:
+            self._on_line("")
+        self._blank = not line
+        if line:
+            self._on_line(line)
+
+
+def relay(words: list[str], mark: str) -> int:
+    """Run an ssh client, passing its output on from behind a mark; returns its exit code. Input and errors are its own."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment(), preexec_fn=die_with_parent) as process:
+        assert isinstance(process.stdout, io.BufferedReader)
+        try:
+            for line in process.stdout:
+                if line.endswith(f"{mark}\n".encode()):
+                    break
+            while data := process.stdout.read1(65536):
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+        except KeyboardInterrupt:
+            pass  # ssh has got it too, and ends the remote program.
+        return process.wait()
 
 
 def _make_folders(target: Target) -> None:

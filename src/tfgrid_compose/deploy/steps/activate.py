@@ -7,7 +7,8 @@ import shlex
 from tfgrid_compose.deploy import releases
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import Step
-from tfgrid_compose.deploy.steps.ship import ROOT, VERIFY, record_inputs, wanted_release
+from tfgrid_compose.deploy.steps.layout import ROOT, VERIFY
+from tfgrid_compose.deploy.steps.ship import record_inputs, wanted_release
 from tfgrid_compose.errors import HookError, ReachError
 
 _CHANGED = 3

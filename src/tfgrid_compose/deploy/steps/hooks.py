@@ -2,59 +2,68 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import secrets
 import shlex
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import Step, Tolerated, short_digest
+from tfgrid_compose.deploy.steps.layout import TAKEN, lay_out, link, release_folder, work_folder
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
-from tfgrid_compose.deploy.steps.ship import (
-    LAY_OUT,
-    for_machine,
-    hook_environment,
-    release_folder,
-    release_inputs,
-    wanted_release,
-)
-from tfgrid_compose.drivers import ssh
+from tfgrid_compose.deploy.steps.ship import for_machine, hook_environment, release_inputs, wanted_release
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.manifest.load import App, hook_path
 from tfgrid_compose.state import paths
 
-_TIMED_OUT, _KILLED = 124, 137
 _MILESTONES = "🚀📦🐳🔧🌐📁📋🔐✅❌⚠ℹ→▶"
-# The hook runs in a session of its own with its output in a file, so that it survives a connection
-# that breaks; we follow the file. The file lies in memory and goes when we have read it.
-_RUN = """set -u
-dir=/run/tfgrid-compose/hooks; mkdir -p "$dir"; chmod 0700 /run/tfgrid-compose "$dir"
-log=$dir/{id}.log; rc=$dir/{id}.rc; rm -f "$rc"; (umask 077; : > "$log")
-if [ "$(cat /tmp/app-deployment/.release 2>/dev/null)" != {release} ]; then
+# Output, pid and ending of a hook while it runs, and until we have read them. They lie in memory.
+_RUNS = "/run/tfgrid-compose/hooks"
+# The machine's Python reads the runner from standard input. A restart of the machine clears /tmp, and the release that
+# is laid out may be another one.
+_RUN = """if [ "$(cat {work}/app-deployment/.release 2>/dev/null)" != {release} ]; then
 {lay_out}
+else
+{link}
 fi
-cd /tmp/app-deployment || exit 126
-# A hook of a run that was cut off must not work beside this one.
-for old in "$dir"/*.pid; do
-  [ -e "$old" ] && pkill -TERM -s "$(cat "$old")" 2>/dev/null
-  rm -f "$old" "${{old%.pid}}.rc"; [ "${{old%.pid}}.log" = "$log" ] || rm -f "${{old%.pid}}.log"
-done
-chmod +x {script}
-setsid bash -c 'set -a; . "$2"; set +a; export TFGRID_HOOK={hook}
-  timeout -k 10 {timeout} "$3" > "$0" 2>&1 < /dev/null; echo $? > "$1"' "$log" "$rc" {environment} {script} 2>/dev/null &
-pid=$!; echo $pid > "$dir/{id}.pid"
-tail -n +1 -s 0.1 --pid=$pid -f "$log"
-wait $pid
-exit "$(cat "$rc" 2>/dev/null || echo 137)"
+exec /usr/bin/python3 -I - {order}
 """
-# After a connection that broke: follow the rest of the output, wherever the hook is by now.
-_FOLLOW = """dir=/run/tfgrid-compose/hooks
-pid=$(cat "$dir/{id}.pid" 2>/dev/null) || exit 137
-tail -n +{line} -s 0.1 --pid="$pid" -f "$dir/{id}.log"
-exit "$(cat "$dir/{id}.rc" 2>/dev/null || echo 137)"
+_FOLLOW = "exec /usr/bin/python3 -I - {order}"
+_STOP = """pid=$(cat /run/tfgrid-compose/hooks/{id}.pid 2>/dev/null) || exit 0
+kill -TERM "$pid" || exit 0
+for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do [ -e /run/tfgrid-compose/hooks/{id}.rc ] && exit 0; sleep 1; done
 """
-_STOP = 'pid=$(cat /run/tfgrid-compose/hooks/{id}.pid 2>/dev/null) && pkill -TERM -s "$pid"; true'
+# What `machine` of the runner says.
+_IDENTITY = "echo $(cat /proc/sys/kernel/random/boot_id) $(sed 's/.*) //' /proc/1/stat | cut -d' ' -f20)"
 _FORGET = "rm -f /run/tfgrid-compose/hooks/{id}.*"
+# What apps call the folder of their hooks.
+_FOLDER = "/tmp/app-deployment"  # noqa: S108 - a link to a folder of root alone
+# How long a machine that has gone, by a restart or a break of the connection, may take to come back, in seconds.
+_GONE = 150.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a hook ended: `exit` and `signal` with their number, `timeout`, `stopped`, `unstarted` with the reason why."""
+
+    how: str = "exit"
+    code: int = 0
+    why: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether the hook says that all is well."""
+        return self.how == "exit" and self.code == 0
+
+
+class _Restarted(Exception):
+    """The machine restarted while the hook ran, and took it along."""
 
 
 class Hook(Step):
@@ -89,10 +98,10 @@ class Hook(Step):
         options = context.app.manifest.hook_options(self.name)
         started = time.monotonic()
         lines: list[str] = []
-        code = self._run(context, options.timeout, lines)
-        if code == 0:
+        ending = self._run(context, options.timeout, lines)
+        if ending.well:
             return ""
-        error = self._error(context, code, lines, options.timeout, time.monotonic() - started)
+        error = self._error(context, ending, lines, options.timeout, time.monotonic() - started)
         if not options.optional:
             raise error
         raise Tolerated(f"{error.what}; tolerated, because hook_config.{self.name}.optional is set") from error
@@ -101,15 +110,7 @@ class Hook(Step):
         """The hook was stopped on the machine when the signal came."""
         return f"hook {self.name} was stopped on the machine; the next run runs it again from its beginning"
 
-    def _run(self, context: Context, timeout: int, lines: list[str]) -> int:
-        connection = context.connection(context.hook_machine())
-        id = f"{self.name}-{context.run}"
-        release = release_folder(context, wanted_release(context))
-        script = _RUN.format(
-            id=id, hook=self.name, timeout=timeout, script=shlex.quote(f"./{self._script_name(context)}"),
-            environment=shlex.quote(f"{release}/.tfgrid/environment"),
-            release=shlex.quote(release), lay_out=LAY_OUT.format(release=shlex.quote(release)),
-        )  # fmt: skip
+    def _run(self, context: Context, timeout: int, lines: list[str]) -> Ending:
         with paths.private_log(context.logs / f"{self.name}.log") as log:
 
             def on_line(line: str) -> None:
@@ -118,15 +119,22 @@ class Hook(Step):
                 log.write(clean + "\n")
                 context.progress(self.name, clean, milestone=clean.lstrip()[:1] in _MILESTONES and clean.strip() != "")
 
+            running = _Running(context, self.name, self._script_name(context), timeout, on_line)
             try:
-                code = connection.stream(f"bash -c {shlex.quote(script)}", on_line)
-                if _lost(code):
-                    code = self._recover(context, connection, id, lines, on_line)
-            except KeyboardInterrupt:
-                connection.run(_STOP.format(id=id), timeout=20)
-                raise
-        connection.run(_FORGET.format(id=id), timeout=20)
-        return code
+                return running.to_the_end()
+            except _Restarted:
+                context.progress(self.name, "the machine restarted while the hook ran; running the hook again", True)
+            try:
+                return _Running(context, self.name, self._script_name(context), timeout, on_line).to_the_end()
+            except _Restarted as error:
+                raise HookError(
+                    f"hook {self.name} failed",
+                    why="the machine restarted while it ran, twice",
+                    details=lines[-6:],
+                    fix="let the hook restart the machine only when that is still needed, and end by itself",
+                    log=str(context.logs / f"{self.name}.log"),
+                    code="hook-restarts-machine",
+                ) from error
 
     def _script_name(self, context: Context) -> str:
         """The script as it stands in /tmp/app-deployment."""
@@ -135,42 +143,15 @@ class Hook(Step):
             return Path(*path.parts[1:]).as_posix()
         return f"../app-source/{Path(*path.parts[1:]) if path.parts[0] == 'src' else path}"
 
-    def _recover(
-        self, context: Context, connection: ssh.Connection, id: str, lines: list[str], on_line: Callable[[str], None]
-    ) -> int:
-        """The connection broke: go on following the hook, unless it has ended ssh itself."""
-        context.progress(self.name, "the connection broke; trying again", True)
-        deadline = time.monotonic() + 30
-        reason = ""
-        while time.monotonic() < deadline:
-            connection.close()
-            try:
-                connection.run("true", timeout=15)
-            except ReachError as error:
-                reason = error.why
-                time.sleep(0.5)
-                continue
-            follow = _FOLLOW.format(id=id, line=len(lines) + 1)
-            code = connection.stream(f"bash -c {shlex.quote(follow)}", on_line)
-            if not _lost(code):
-                return code
-        raise HookError(
-            f"hook {self.name} cut the connection to the machine",
-            why=f"ssh does not answer any more: {reason}",
-            details=lines[-6:],
-            fix="mend the hook, then `tfgrid-compose down` and `tfgrid-compose up`",
-            log=str(context.logs / f"{self.name}.log"),
-            code="hook-lost-machine",
-        )
-
-    def _error(self, context: Context, code: int, lines: list[str], timeout: int, seconds: float) -> HookError:
-        why, kind = f"it exited with {code} after {seconds:.1f} s", "hook-failed"
-        if code == _TIMED_OUT or (code == _KILLED and seconds >= timeout):
-            why, kind = f"it did not end within {timeout} s and was stopped", "hook-timeout"
-        elif code > 128:
-            why = f"it was ended by signal {code - 128} after {seconds:.1f} s"
-        elif code in (126, 127):
-            why = f"its interpreter or a program in it was not found (exit code {code})"
+    def _error(self, context: Context, ending: Ending, lines: list[str], timeout: int, seconds: float) -> HookError:
+        why = {
+            "timeout": f"it did not end within {timeout} s and was stopped",
+            "unstarted": f"it could not be started: {ending.why}",
+            "stopped": f"it was ended by signal 15 after {seconds:.1f} s",
+            "signal": f"it was ended by signal {ending.code} after {seconds:.1f} s",
+        }.get(ending.how, f"it exited with {ending.code} after {seconds:.1f} s")
+        if ending.how == "exit" and ending.code in (126, 127):
+            why = f"its interpreter or a program in it was not found (exit code {ending.code})"
         last = [line for line in lines if line.strip()][-6:]
         return HookError(
             f"hook {self.name} failed",
@@ -179,13 +160,121 @@ class Hook(Step):
             fix=f"tfgrid-compose logs {context.deployment.name} --hook {self.name} --run {context.run} shows all of its output; "
             "mend it and run `tfgrid-compose up` again",
             log=str(context.logs / f"{self.name}.log"),
-            code=kind,
+            code="hook-timeout" if ending.how == "timeout" else "hook-failed",
         )
 
 
-def _lost(code: int) -> bool:
-    """Whether ssh ended before the hook did: the connection broke, or ssh itself was killed (negative, the signal)."""
-    return code == ssh.CONNECTION_LOST or code < 0
+class _Running:
+    """One start of a hook on the machine, and whatever connections it takes to see its end."""
+
+    def __init__(self, context: Context, hook: str, script: str, timeout: int, on_line: Callable[[str], None]) -> None:
+        self._context, self._hook, self._on_line = context, hook, on_line
+        self._connection = context.connection(context.hook_machine())
+        self._token = f"tfgrid-compose-{secrets.token_hex(8)} "
+        self._lines = 0
+        # Which start of the machine the hook was begun in, and how it ended; as the runner tells.
+        self._machine = ""
+        self._said: dict[str, Any] = {}
+        release = release_folder(context, wanted_release(context))
+        self._order: dict[str, Any] = {
+            "id": f"{hook}-{context.run}", "hook": hook, "script": f"./{script}", "timeout": timeout, "runs": _RUNS,
+            "folder": f"{work_folder(context)}/app-deployment", "known_as": _FOLDER,
+            "environment": f"{release}/.tfgrid/environment", "token": self._token,
+        }  # fmt: skip
+        self._release = release
+
+    def to_the_end(self) -> Ending:
+        """Run the hook. Raises `_Restarted`, and `HookError` when the machine is lost."""
+        id = self._order["id"]
+        try:
+            ending = self._start()
+            while ending is None:
+                ending = self._again()
+        except KeyboardInterrupt:
+            self._connection.run(_STOP.format(id=id), timeout=30)
+            raise
+        self._connection.run(_FORGET.format(id=id), timeout=20)
+        return ending
+
+    def _start(self) -> Ending | None:
+        context, work = self._context, shlex.quote(work_folder(self._context))
+        script = _RUN.format(
+            work=work, release=shlex.quote(self._release), order=shlex.quote(json.dumps({**self._order, "verb": "run"})),
+            lay_out=lay_out(context, self._release), link=link(context),
+        )  # fmt: skip
+        return self._follow(script)
+
+    def _follow(self, script: str) -> Ending | None:
+        """Follow the hook; None when the connection broke."""
+        self._said = {}
+        code = self._connection.stream(f"sh -c {shlex.quote(script)}", self._take, input=_runner())
+        how = self._said.get("how")
+        if how in (None, "started"):
+            if code is not None:
+                raise self._not_run(code)
+            return None
+        if how == "restart" or self._said["machine"] != self._machine:
+            self._wait_for_machine()
+            raise _Restarted
+        if how == "gone":
+            return Ending("signal", 9)
+        return Ending(how, int(self._said.get("code", 0)), str(self._said.get("why", "")))
+
+    def _take(self, line: str) -> None:
+        if not line.startswith(self._token):
+            self._lines += 1
+            self._on_line(line)
+            return
+        self._said = json.loads(line[len(self._token) :])
+        if self._said["how"] == "started":
+            self._machine = self._said["machine"]
+
+    def _again(self) -> Ending | None:
+        """The connection broke: go on following the hook, unless it has ended ssh itself."""
+        self._context.progress(self._hook, "the connection broke; trying again", True)
+        self._wait_for_machine()
+        if not self._machine:
+            return self._start()  # Nothing says that it ever began.
+        order = json.dumps({**self._order, "verb": "follow", "lines": self._lines})
+        return self._follow(_FOLLOW.format(order=shlex.quote(order)))
+
+    def _wait_for_machine(self) -> None:
+        """Wait until a login works that is not one of before a restart. Raises `HookError` after some minutes."""
+        deadline = time.monotonic() + _GONE
+        stays = self._said.get("how") == "restart"
+        reason = "it is still going down"
+        while time.monotonic() < deadline:
+            self._connection.close()
+            try:
+                now = self._connection.run(_IDENTITY, timeout=15)
+            except ReachError as error:
+                reason = error.why
+            else:
+                if not stays or now.stdout.strip() != self._machine:
+                    return
+            time.sleep(0.5)
+        raise HookError(
+            f"hook {self._hook} cut the connection to the machine",
+            why=f"ssh does not answer any more: {reason}",
+            fix="mend the hook, then `tfgrid-compose down` and `tfgrid-compose up`",
+            log=str(self._context.logs / f"{self._hook}.log"),
+            code="hook-lost-machine",
+        )
+
+    def _not_run(self, code: int) -> HookError:
+        """The runner itself did not run."""
+        return HookError(
+            f"hook {self._hook} could not be run on the machine",
+            why="another user of the machine holds its place in /tmp" if code == TAKEN else f"the runner exited with {code}",
+            fix="tfgrid-compose exec -- ls -ld /tmp/app-source /tmp/app-deployment",
+            log=str(self._context.logs / f"{self._hook}.log"),
+            code="hook-not-run",
+        )
+
+
+@functools.cache
+def _runner() -> bytes:
+    return files("tfgrid_compose.deploy.onmachine").joinpath("runner.py").read_bytes()
 
 
 def service_of(app: App) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from tfgrid_compose.deploy import releases
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step, short_digest
+from tfgrid_compose.deploy.steps.layout import ROOT, VERIFY, lay_out, release_folder
 from tfgrid_compose.drivers.dns.providers import CREDENTIALS
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.grids import git
@@ -17,26 +18,10 @@ from tfgrid_compose.observe.plain import one_line
 from tfgrid_compose.state import blobs
 from tfgrid_compose.state.store import Release
 
-ROOT = "/opt/tfgrid-compose"
 _HELPER = """#!/bin/sh
 # Prints the address of this machine that is used first (the bash tool's helper of this name).
 sed -n 's/^primary_ip: //p' "${1:-/tmp/app-deployment/state.yaml}" | tail -n 1
 """
-# What apps of the bash tool find: hooks in /tmp/app-deployment, src/* and the rest in /tmp/app-source.
-# A restart of the machine clears /tmp, so this runs before every hook that does not find them.
-LAY_OUT = """release={release}
-rm -rf /tmp/app-deployment /tmp/app-source
-mkdir -p /tmp/app-deployment /tmp/app-source
-if [ -d "$release/deployment" ]; then cp -a "$release/deployment/." /tmp/app-deployment/; fi
-cp "$release/.tfgrid/state.yaml" "$release/.tfgrid/get_deployment_ip_vm.sh" /tmp/app-deployment/
-chmod 0755 /tmp/app-deployment/get_deployment_ip_vm.sh
-find "$release" -mindepth 1 -maxdepth 1 ! -name .tfgrid ! -name src ! -name deployment -exec cp -a {{}} /tmp/app-source/ \\;
-if [ -d "$release/src" ]; then cp -a "$release/src/." /tmp/app-source/; fi
-if [ -f "$release/.tfgrid/dotenv" ]; then install -m 0600 "$release/.tfgrid/dotenv" /tmp/app-source/.env; fi
-echo "$release" > /tmp/app-deployment/.release
-"""
-
-
 # Two archives on one stream: the source, which may be there already, and our own files.
 _UNPACK = """set -eu
 release={release}
@@ -51,9 +36,6 @@ release={release}
 tar -xzpf - -C "$release"
 chown -R root:root "$release"
 """
-# Proves the content of a release: the list has the digest that we know, and every file has the one in the list.
-VERIFY = """cd {release} && [ "$(sha256sum < .tfgrid/sha256sums | cut -c-64)" = {content} ] &&
-{{ [ ! -s .tfgrid/sha256sums ] || sha256sum -c --quiet --strict .tfgrid/sha256sums >/dev/null 2>&1; }}"""
 # Larger releases are proven when they go live and by `drift`, not at every `up`.
 _PROBED_BYTES = 64 * 1024 * 1024
 
@@ -97,7 +79,7 @@ class Ship(Step):
             source = blobs.get(release.data["archive"])
             script = _UNPACK.format(release=folder, size=len(source))
         connection = context.connection(context.hook_machine())
-        line = f"sh -c {shlex.quote(script + LAY_OUT.format(release=folder))}"
+        line = f"sh -c {shlex.quote(script + lay_out(context, release_folder(context, release.id)))}"
         done = connection.run(line, input=source + own, timeout=1800)
         if not done.ok:
             full = "No space left" in done.stderr
@@ -140,11 +122,6 @@ def verified(context: Context, release: str, content: str | None = None) -> bool
 def wanted_release(context: Context) -> str:
     """The release that shall run: the one to go back to, else the one that was shipped last; empty before there is one."""
     return context.release.id if context.release else str(context.deployment.data.get("shipped", ""))
-
-
-def release_folder(context: Context, release: str) -> str:
-    """Folder of a release on the machine."""
-    return f"{ROOT}/{context.deployment.name}/releases/{release}"
 
 
 def release_inputs(context: Context) -> dict[str, str]:

@@ -66,7 +66,7 @@ ENDINGS = (
     ),
     Failure(
         code="hook-timeout",
-        patterns=("did not end within", "exited with 124"),
+        patterns=("did not end within",),
         reason="the hook ran longer than its manifest allows",
         fix="set a longer hook_config.<hook>.timeout in the manifest, or mend what hangs",
         about=(
@@ -77,7 +77,7 @@ ENDINGS = (
     ),
     Failure(
         code="hook-interpreter",
-        patterns=("timeout: failed to run command … No such file",),
+        patterns=("it could not be started: No such file",),
         reason="the interpreter that the hook's first line names does not exist on the machine",
         fix="begin the script with `#!/usr/bin/env bash` and save it with the line ends of Linux",
         about=(
@@ -87,8 +87,19 @@ ENDINGS = (
         scope=_HOOK,
     ),
     Failure(
+        code="hook-noexec",
+        patterns=("it could not be started: … is mounted noexec",),
+        reason="the folder in which hooks run is mounted with the option noexec",
+        fix="mount /opt of the machine without noexec, then run `tfgrid-compose up {name}`",
+        about=(
+            "Hooks are run from /opt/tfgrid-compose on the machine. A hardened machine may forbid programs there: "
+            "`tfgrid-compose exec -- findmnt -T /opt` shows the options of the mount."
+        ),
+        scope=_HOOK,
+    ),
+    Failure(
         code="hook-not-executable",
-        patterns=("exit code 126", "exited with 126"),
+        patterns=("exit code 126", "exited with 126", "it could not be started: "),
         reason="the hook, or a program in it, is no program that can be executed",
         fix="begin the script with `#!/usr/bin/env bash`, and build programs for Linux on x86_64",
         about=(
@@ -114,8 +125,8 @@ ENDINGS = (
         reason="the hook was killed, most likely because the machine ran out of memory",
         fix="tfgrid-compose up {name} --memory 4G",
         about=(
-            "Signal 9 can't be caught: the kernel sends it when memory runs out, and `timeout` when a hook does not react "
-            "to being stopped. `tfgrid-compose exec -- dmesg` shows the kernel's reason."
+            "Signal 9 can't be caught: the kernel sends it when memory runs out. "
+            "`tfgrid-compose exec -- dmesg` shows the kernel's reason."
         ),
         scope=_HOOK,
     ),
