@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from pathspec import GitIgnoreSpec
 
 from tests.fuzz import mutate, runner
 from tests.fuzz.found import FOUND
@@ -21,7 +19,6 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets import ALL, shares
 from tests.fuzz.world import world
 from tfgrid_compose.errors import PatternError, TfgridError, UsageError
-from tfgrid_compose.manifest import bundle
 from tfgrid_compose.patterns.load import load_folder
 from tfgrid_compose.state import lease, whoami
 
@@ -38,7 +35,8 @@ def own_world() -> Iterator[Path]:
 def test_odd_input_is_accepted_or_refused_in_our_own_words(name: str, count: int) -> None:
     result = fuzz(ALL[name], range(count), seed=7)
     assert [finding.describe() for finding in result.findings] == []
-    assert result.inputs == count and result.refused > 0 or name == "events"
+    # Some take whatever there is.
+    assert result.inputs == count and (result.refused > 0 or name in ("events", "ignore", "gitrules"))
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -69,23 +67,6 @@ def test_a_pattern_has_no_parts_outside_of_its_folder(tmp_path: Path, key: str, 
     with pytest.raises(PatternError, match="contract") as caught:
         load_folder(tmp_path / "p")
     assert "inside of the pattern's folder" in caught.value.details[0]
-
-
-def test_many_stars_of_an_ignore_file_mean_what_they_mean_to_git() -> None:
-    chance = Random(3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in range(3000):
-            line = "".join(
-                chance.choice(["a", "b", "*", "*", "*", "?", "/", "**", "[ab]", "!"]) for _ in range(chance.randrange(3, 9))
-            )
-            try:
-                plain, ours = GitIgnoreSpec.from_lines([line]), GitIgnoreSpec(bundle._compiled(line))
-            except ValueError:
-                continue
-            for _ in range(5):
-                name = "".join(chance.choice("aab/") for _ in range(chance.randrange(1, 9))).strip("/") or "a"
-                assert plain.match_file(name) == ours.match_file(name), (line, name)
 
 
 # The runner itself

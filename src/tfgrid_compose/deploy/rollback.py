@@ -99,7 +99,7 @@ def _restored(store: Store, stream: Stream, deployment: Deployment, grid: Grid, 
     """A context of what the release was; `limits` says what of it can't be had again."""
     data = target.data
     app = load_app(folder, file=releases.MANIFEST)
-    bundle = replace(bundles.collect(folder, (app.manifest_path,), ignoring=False), digest=str(data["source"]))
+    bundle = replace(bundles.collect(folder, (app.manifest_path,), sifting=False), digest=str(data["source"]))
     limits: list[str] = []
     disks = _disks(deployment, [DataDisk(**disk) for disk in data["disks"]], limits)
     return Context(

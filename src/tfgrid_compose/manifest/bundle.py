@@ -1,8 +1,4 @@
-"""The app's source as one archive: what is in it, its digest, its bytes.
-
-`.tfgridignore`, or else `.gitignore`, leaves files out, in git's own pattern language. The
-environment file is never in the archive: its values travel apart, over the machine's stdin.
-"""
+"""The app's source as one archive: its digest, its bytes, and back to files."""
 
 from __future__ import annotations
 
@@ -10,49 +6,18 @@ import gzip
 import hashlib
 import io
 import os
-import re
 import shutil
-import stat
 import tarfile
-import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pathspec import GitIgnoreSpec
 
 from tfgrid_compose.errors import ManifestError, StateError
+from tfgrid_compose.manifest.contents import Entry, contents, explained
 
-_ALWAYS_OUT = (
-    ".git/",
-    ".hg/",
-    ".svn/",
-    ".terraform/",
-    ".tfgrid-compose/",
-    "__pycache__/",
-    ".venv/",
-    "node_modules/",
-    ".DS_Store",
-    # The bash tool takes the account's mnemonic from it.
-    ".tfgrid-mnemonic",
-)
 MAX_BYTES = 2 * 1024**3
-# Some `*` in a row as pathspec translates them; and one with what follows up to another `*` of the same pattern.
-_STARS = re.compile(r"(?:\[\^/\]\*){2,}")
-_EARLIER_STAR = re.compile(r"\[\^/\]\*((?:(?!\[\^/\]\*)[^()|])+)(?=[^()|]*\[\^/\]\*)")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file or link of the bundle: path inside the app, permission bits."""
-
-    name: str
-    path: Path
-    mode: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +50,7 @@ class Bundle:
 
 def _packed(entries: Iterable[Entry], extras: dict[str, bytes]) -> bytes:
     raw = io.BytesIO()
-    with _explained(), gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
+    with explained(), gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as packed:
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for entry in entries:
                 _add(tar, entry)
@@ -120,16 +85,9 @@ def _info(name: str, mode: int) -> tarfile.TarInfo:
     return info
 
 
-def collect(folder: Path, leave_out: tuple[Path, ...] = (), *, ignoring: bool = True) -> Bundle:
-    """The bundle of an app folder; `leave_out` are files that never go in. Raises `ManifestError`.
-
-    Without `ignoring` everything else goes in: what was unpacked was sifted when it was packed.
-    """
-    with _explained(folder):
-        spec = _ignore_spec(folder) if ignoring else GitIgnoreSpec([])
-        # Unlike Path.resolve, realpath takes a link that points at itself for what it is.
-        private = {os.path.realpath(path) for path in leave_out}
-        entries = sorted(_walk(folder, folder, spec, private), key=lambda entry: entry.name)
+def collect(folder: Path, leave_out: tuple[Path, ...] = (), *, sifting: bool = True) -> Bundle:
+    """The bundle of an app folder; see `contents` for what goes in. Raises `ManifestError`."""
+    entries = contents(folder, leave_out, sifting=sifting).entries
     size = sum(entry.size for entry in entries)
     if size > MAX_BYTES:
         raise ManifestError(
@@ -138,9 +96,9 @@ def collect(folder: Path, leave_out: tuple[Path, ...] = (), *, ignoring: bool = 
             fix="leave data out with a .tfgridignore file",
             code="bundle-too-large",
         )
-    with _explained(folder):
+    with explained(folder):
         digests = tuple(_content(entry) for entry in entries)
-        return Bundle(tuple(entries), _digest(entries, digests), size, digests)
+        return Bundle(entries, _digest(entries, digests), size, digests)
 
 
 def unpack(archive: bytes, folder: Path) -> None:
@@ -149,7 +107,7 @@ def unpack(archive: bytes, folder: Path) -> None:
     Nothing is written outside of the folder. `tarfile` has filters for this only from Python 3.11.4 on, and Debian 12's
     Python is older. Raises `ManifestError` and `StateError`.
     """
-    with _explained(folder), reading(archive) as tar:
+    with explained(folder), reading(archive) as tar:
         folder.mkdir(parents=True, exist_ok=True)
         # Links come last: until then nothing in the folder leads out of it.
         for member in sorted(tar.getmembers(), key=tarfile.TarInfo.issym):
@@ -191,86 +149,6 @@ def reading(archive: bytes) -> Iterator[tarfile.TarFile]:
         ) from error
 
 
-@contextmanager
-def _explained(folder: Path | None = None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        place = error.filename or folder or "a file of the app"
-        raise ManifestError(
-            f"{os.fsencode(place).decode(errors='replace')} can't be shipped",
-            why=error.strerror or str(error),
-            fix="check its permissions, or leave it out with a .tfgridignore file; then run the command again",
-            code="bundle-unreadable",
-        ) from error
-
-
-def _ignore_spec(folder: Path) -> GitIgnoreSpec:
-    for path in (folder / ".tfgridignore", folder / ".gitignore"):
-        if path.is_file():
-            lines = path.read_text(errors="replace").splitlines()
-            return _spec([*_patterns(path, _ALWAYS_OUT), *_patterns(path, lines)])
-    return _spec(_patterns(folder, _ALWAYS_OUT))
-
-
-def _patterns(path: Path, lines: Iterable[str]) -> Iterator[Any]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield from _compiled(line)
-        except (ValueError, re.error) as error:
-            # Git would skip it in silence; then what it was meant to keep back would be shipped.
-            raise ManifestError(
-                f"{path}:{number}: `{line}` is not a pattern",
-                why=str(error),
-                fix="mend or remove that line",
-                code="ignore-file-invalid",
-            ) from error
-
-
-def _compiled(line: str) -> Iterable[Any]:
-    """The patterns of a line; one with many `*` does not take a time that grows with a power of a name's length."""
-    with warnings.catch_warnings():
-        # Python would warn of brackets that other languages read otherwise.
-        warnings.simplefilter("ignore", FutureWarning)
-        found = GitIgnoreSpec.from_lines([line]).patterns
-        for pattern in found:
-            if pattern.regex is not None and line.count("*") > 2:
-                # The first place that fits is as good as any later one, as long as another `*` follows.
-                single = _STARS.sub("[^/]*", pattern.regex.pattern)
-                pattern.regex = re.compile(_EARLIER_STAR.sub(r"(?>[^/]*?\1)", single))
-    return found
-
-
-def _spec(patterns: Iterable[Any]) -> GitIgnoreSpec:
-    try:
-        # Other engines, where they are installed, don't know all of Python's expressions.
-        return GitIgnoreSpec(patterns, backend="simple")
-    except TypeError:
-        return GitIgnoreSpec(patterns)  # Before its version 1.0 pathspec had no other.
-
-
-def _walk(root: Path, folder: Path, spec: GitIgnoreSpec, private: set[str]) -> Iterator[Entry]:
-    with os.scandir(folder) as items:
-        for item in items:
-            path = Path(item.path)
-            name = path.relative_to(root).as_posix()
-            is_folder = item.is_dir(follow_symlinks=False)
-            if spec.match_file(name + "/" if is_folder else name) or os.path.realpath(path) in private:
-                continue
-            if is_folder:
-                yield from _walk(root, path, spec, private)
-            elif item.is_symlink() or item.is_file(follow_symlinks=False):
-                yield _entry(path, name, item.stat(follow_symlinks=False))
-
-
-def _entry(path: Path, name: str, info: os.stat_result) -> Entry:
-    if stat.S_ISLNK(info.st_mode):
-        return Entry(name, path, 0o777, 0)
-    # A hook without its run bit still runs: the bash tool sets it too.
-    runs = info.st_mode & 0o111 or (name.startswith("deployment/") and name.endswith(".sh"))
-    return Entry(name, path, 0o755 if runs else 0o644, info.st_size)
-
-
 def _content(entry: Entry) -> str:
     if entry.path.is_symlink():
         return hashlib.sha256(os.fsencode(os.readlink(entry.path))).hexdigest()
@@ -278,7 +156,7 @@ def _content(entry: Entry) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(entries: list[Entry], digests: tuple[str, ...]) -> str:
+def _digest(entries: tuple[Entry, ...], digests: tuple[str, ...]) -> str:
     total = hashlib.sha256()
     for entry, inner in zip(entries, digests, strict=True):
         name = os.fsencode(entry.name)

@@ -78,7 +78,7 @@ class Fuzz(Target):
                 releases.text_of(release, "gone")
             bundle.unpack(data, target)
             _nothing_outside(self.folder)
-            bundle.collect(target, ignoring=False).archive()
+            bundle.collect(target, sifting=False).archive()
             load_app(target)
         finally:
             shutil.rmtree(self.folder / "a")

@@ -8,10 +8,11 @@ import socket
 from random import Random
 
 from tests.fuzz import mutate
+from tests.fuzz.runner import Unclean
 from tests.fuzz.target import Target
 from tfgrid_compose.manifest import bundle
 
-_NAMES = (b"a", b"b.log", b"src", b".env", b".git", b"node_modules", b"deployment", b"setup.sh", b"-x", b" ", b"a b", b"a\nb", b"a\rb", b"a\\b", b"\xff\xfe",
+_NAMES = (b"a", b"b.log", b"src", b".env", b".env.local", b"x.env", b".git", b".tfgrid-mnemonic", b"node_modules", b"deployment", b"setup.sh", b"-x", b" ", b"a b", b"a\nb", b"a\rb", b"a\\b", b"\xff\xfe",
           b"\xed\xa0\x80", b"\xc3\xbc", b"a" * 250, b"*", b"[x]", b"!a", b"#a", b"~", b"\x01\x1b[31m", b"\xe2\x80\xae", b"...", b"a.", b"'", b'"', b"$(id)")  # fmt: skip
 _KINDS = (
     "file",
@@ -31,6 +32,8 @@ _KINDS = (
 _PATTERNS = (b"*", b"!*", b"**", b"/", b"//", b"a/", b"/a", b"!a", b"\\!a", b"\\#a", b"\\", b"a\\", b"[", b"[a-", b"[]", b"[!]", b"[z-a]", b"[[:alpha:]]", b"**/a/**",
              b"***", b"a**b", b"!", b"! ", b"#x", b"(?", b"(", b")", b"+", b"{a,b}", b"a{1000000}", b"?" * 40, b"*a" * 12 + b"b", b"**/" * 20 + b"x",
              b"\xff", b"\0", b"a\0b", b" ", b"a ", b"a\\ ", b"\t", b".", b"..", b"../a", b"./a", b"a/./b", b"$HOME", b"[^a]", b"\xc3\xbc", b"|", b"^", b"$")  # fmt: skip
+
+_PRIVATE = {".env", ".env.local", "x.env", ".git", ".tfgrid-mnemonic", "node_modules"}
 
 Tree = list[tuple[tuple[bytes, ...], str]]
 
@@ -65,6 +68,9 @@ class Fuzz(Target):
                 _make(os.fsencode(root), parts, kind)
             (root / (".tfgridignore" if ours else ".gitignore")).write_bytes(text)
             found = bundle.collect(root, (root / "a", root / "gone"))
+            private = [entry.name for entry in found.entries if set(entry.name.split("/")) & _PRIVATE]
+            if private:
+                raise Unclean(f"what never goes is in it: {private}")
             found.sums()
             found.archive({"tfgrid-compose.yaml": b"name: a\n"})
         finally:
