@@ -150,7 +150,7 @@ def _environment(deployment: Deployment) -> dict[str, str]:
     from tfgrid_compose.manifest.load import load_app
 
     try:
-        file = envfile.app_file(load_app(Path(deployment.app_dir)))
+        file = envfile.app_file(load_app(Path(deployment.app_dir), file=deployment.data.get("manifest_name")))
         return envfile.read_file(file) if file else {}
     except ManifestError:
         return {}  # The app folder is gone or broken; the deployment remembers what it needs.

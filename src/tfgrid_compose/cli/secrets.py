@@ -266,7 +266,11 @@ def _target(store: Store, app: str | None, file: str | None) -> _Target:
         found = load_app(Path(app), file=file)
         return _Target(None, found, app)
     try:
-        return _Target(deployment, load_app(Path(deployment.app_dir), file=file), app or deployment.name)
+        return _Target(
+            deployment,
+            load_app(Path(deployment.app_dir), file=file or deployment.data.get("manifest_name")),
+            app or deployment.name,
+        )
     except ManifestError:
         return _Target(deployment, None, app or deployment.name)
 

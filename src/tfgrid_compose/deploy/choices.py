@@ -17,7 +17,7 @@ def keep(context: Context) -> None:
     """
     if context.deployment.status == "new":
         _claim(context)
-    here = {} if context.release else {"app_dir": str(context.app.folder), "manifest_name": context.app.manifest_path.name}
+    here = {} if context.release else {"app_dir": str(context.app.folder), "manifest_name": context.app.manifest_name}
     context.remember(
         **here, pattern=context.pattern.pattern.name, pattern_options=context.pattern_options,
         prefer=list(context.networks.prefer),

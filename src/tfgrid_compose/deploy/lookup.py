@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from tfgrid_compose.errors import NotFoundError, UsageError
-from tfgrid_compose.manifest.load import NAMES, nearest
+from tfgrid_compose.manifest.load import NAMES, folder_of, nearest
 from tfgrid_compose.state.store import Deployment, Store
 
 
@@ -34,8 +34,7 @@ def find(store: Store, target: str | None, folder: Path | None = None) -> Deploy
         return _only(named, target)
     path = Path(target)
     if _exists(path):
-        resolved = path.resolve()
-        mine = [item for item in everything if Path(item.app_dir) in (resolved, resolved.parent)]
+        mine = [item for item in everything if Path(item.app_dir) == folder_of(path)]
         if mine:
             return _only(mine, target)
         raise NotFoundError(

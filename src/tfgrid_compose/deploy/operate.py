@@ -17,6 +17,7 @@ from tfgrid_compose.drivers import ssh, wireguard
 from tfgrid_compose.errors import NotFoundError, ReachError, TfgridError, UsageError
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest.load import load_app, nearest
+from tfgrid_compose.manifest.scripts import release_file
 from tfgrid_compose.patterns.load import load as load_pattern
 from tfgrid_compose.state import lease, settings
 from tfgrid_compose.state.store import Deployment, Store
@@ -239,7 +240,7 @@ def commands(deployment: Deployment) -> dict[str, dict[str, Any]]:
     pattern = load_pattern(str(deployment.data["pattern"])).pattern
     for name, item in pattern.commands.items():
         found[name] = {"script": item.run, "description": item.description, "args": "", "from": "pattern", "tty": True}
-    for name, command in load_app(Path(deployment.app_dir)).manifest.commands.items():
+    for name, command in load_app(Path(deployment.app_dir), file=deployment.data.get("manifest_name")).manifest.commands.items():
         found[name] = {"script": command.script, "description": command.description, "args": command.args, "from": "app",
                        "tty": command.allocate_tty}  # fmt: skip
     return found
@@ -259,9 +260,8 @@ def app_command(deployment: Deployment, name: str, arguments: Sequence[str], bui
             code="command-unknown",
         )
     script = known[name]["script"]
-    file = script.split()[0]
-    if known[name]["from"] == "app" and "/" in file and not file.startswith("/"):
-        script = f"{ROOT}/{deployment.name}/current/{script}"
+    if known[name]["from"] == "app" and release_file(script) is not None:
+        script = f"{ROOT}/{deployment.name}/current/{script.lstrip()}"
     environment = f"{ROOT}/{deployment.name}/current/.tfgrid/environment"
     load = f"set -a; [ -r {shlex.quote(environment)} ] && . {shlex.quote(environment)}; set +a; "
     return f"bash -c {shlex.quote(load + script + (' ' + shlex.join(arguments) if arguments else ''))}"

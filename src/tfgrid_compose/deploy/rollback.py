@@ -98,7 +98,7 @@ def choose(store: Store, deployment: Deployment, text: str | None) -> Release:
 def _restored(store: Store, stream: Stream, deployment: Deployment, grid: Grid, target: Release, folder: Path) -> Context:
     """A context of what the release was; `limits` says what of it can't be had again."""
     data = target.data
-    app = load_app(folder, file=releases.MANIFEST)
+    app = load_app(folder, file=releases.MANIFEST, packed=True)
     bundle = replace(bundles.collect(folder, (app.manifest_path,), sifting=False), digest=str(data["source"]))
     limits: list[str] = []
     disks = _disks(deployment, [DataDisk(**disk) for disk in data["disks"]], limits)

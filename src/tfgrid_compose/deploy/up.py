@@ -46,7 +46,7 @@ def prepared(store: Store, stream: Stream, options: UpOptions, ask: Ask, *, writ
     unset nothing is recorded, the lease is not taken and the grid is not started: that is the plan.
     Raises `TfgridError`s of every kind that bad input can cause.
     """
-    app = load_app(options.target, file=options.file, strict=options.strict)
+    app = load_app(options.target, file=options.file, strict=options.strict, env_file=options.env_file)
     for problem in app.warnings:
         stream.emit(notice(str(problem), "warning"))
     network = options.network or (existing.network if (existing := resolve.find_deployment(store, app, options)) else None)

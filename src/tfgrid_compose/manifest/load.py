@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
 from tfgrid_compose.errors import ManifestError
-from tfgrid_compose.manifest.model import DECORATIVE, HOOKS, Manifest, Model
+from tfgrid_compose.manifest.checks import check_contents, check_environment, check_files
+from tfgrid_compose.manifest.contents import contents
+from tfgrid_compose.manifest.model import DECORATIVE, Manifest, Model
+from tfgrid_compose.manifest.problem import ERROR, WARNING, Problem, in_order, nearest, problems_error
+from tfgrid_compose.manifest.scripts import hook_path
 from tfgrid_compose.manifest.yamlfile import Document, Location, read
 
+__all__ = ["NAMES", "App", "Problem", "find_manifest", "folder_of", "hook_path", "load_app", "nearest", "problems_error"]
+
 NAMES = ("tfgrid-compose.yaml", "tfgrid-compose.yml")
-ERROR, WARNING = "error", "warning"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong in an app folder: where, what, and what would be right."""
-
-    severity: str
-    path: str
-    line: int
-    text: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.path}:{self.line}: {self.text}{hint}"
+# As often as values that are wrong are taken out of a manifest, so that the others can be looked at.
+_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -43,6 +34,11 @@ class App:
     manifest_path: Path
     manifest: Manifest
     problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def manifest_name(self) -> str:
+        """The manifest's path from the app folder on."""
+        return os.path.relpath(self.manifest_path, self.folder)
 
     @property
     def warnings(self) -> list[Problem]:
@@ -56,14 +52,17 @@ class App:
 
 
 def find_manifest(target: Path, file: str | None = None) -> Path:
-    """The manifest of a folder, or `target` itself when it is a YAML file. Raises `ManifestError`."""
+    """The manifest of a folder, or `target` itself when it is a YAML file. Raises `ManifestError`.
+
+    A link to a manifest elsewhere is not followed: the app is the folder that was given, only the text comes through the link.
+    """
     if "\n" in str(target) or "\0" in str(target):
         raise ManifestError(
             f"{str(target)!r} is not a usable path", why="it holds a line break", fix="rename the folder", code="path-unusable"
         )
     # Unlike the methods of Path, these take a name that no file can have for a file that isn't there.
     if os.path.isfile(target) and target.suffix in (".yaml", ".yml"):
-        return target.resolve()
+        return folder_of(target) / target.name
     if not os.path.isdir(target):
         raise ManifestError(
             f"there is no app folder {target}",
@@ -72,9 +71,8 @@ def find_manifest(target: Path, file: str | None = None) -> Path:
             code="app-not-found",
         )
     for name in [file] if file else NAMES:
-        path = target / name
-        if os.path.isfile(path):
-            return path.resolve()
+        if os.path.isfile(path := folder_of(target) / name):
+            return path
     raise ManifestError(
         f"{target} has no {file or NAMES[0]}",
         why="every app folder needs a manifest",
@@ -83,46 +81,79 @@ def find_manifest(target: Path, file: str | None = None) -> Path:
     )
 
 
-def load_app(target: Path, *, file: str | None = None, strict: bool = False) -> App:
-    """Read and check an app folder. Raises `ManifestError` that lists every error."""
-    path = find_manifest(target, file)
-    document = read(path)
+def folder_of(target: Path) -> Path:
+    """The app folder that a path means: the folder itself, or the one that a YAML file is in."""
+    return Path(os.path.realpath(target.parent if os.path.isfile(target) else target))
+
+
+def load_app(
+    target: Path, *, file: str | None = None, strict: bool = False, env_file: Path | None = None, packed: bool = False
+) -> App:
+    """Read and check an app folder. Raises `ManifestError` that lists every problem.
+
+    `env_file` is the environment file that the user chose. What comes out of a release (`packed`) was sifted before.
+    """
+    path, folder = find_manifest(target, file), folder_of(target)
+    document = read(path, os.path.relpath(path, folder))
     problems = list(_duplicates(document))
-    manifest: Manifest | None = None
     try:
-        manifest = Manifest.model_validate(document.data)
+        manifest: Manifest | None = Manifest.model_validate(document.data)
     except ValidationError as error:
         problems += _from_pydantic(document, error)
+        manifest = _what_is_right(document.data)
     problems += _unknown_keys(document, Manifest, document.data, (), ERROR if strict else WARNING)
     if manifest is not None:
-        problems += _check_files(document, manifest, path.parent)
-        problems += _check_environment(document, manifest)
-    errors = [problem for problem in problems if problem.severity == ERROR]
-    if errors or manifest is None:
-        raise problems_error(errors)
-    return App(path.parent, path, manifest, tuple(problems))
+        private = (path, *([env_file] if env_file else []), *([folder / manifest.env_file] if manifest.env_file else []))
+        found = contents(folder, private, sifting=not packed)
+        problems += check_files(document, manifest, folder, found)
+        problems += check_environment(document, manifest)
+        problems += () if packed else check_contents(folder, found)
+    ordered = in_order(problems, document.name)
+    if manifest is None or any(problem.severity == ERROR for problem in ordered):
+        raise problems_error(ordered)
+    return App(folder, path, manifest, ordered)
 
 
-def problems_error(errors: list[Problem]) -> ManifestError:
-    """One error that names them all."""
-    count = len(errors)
-    return ManifestError(
-        str(errors[0]) if count == 1 else f"the app has {count} errors",
-        why="" if count == 1 else "each is listed below with its line",
-        fix="mend the manifest, then run `tfgrid-compose validate`",
-        details=[] if count == 1 else [str(problem) for problem in errors],
-    )
+def _what_is_right(data: Any) -> Manifest | None:
+    """A manifest without the values that are wrong, so that whatever else can be checked is checked in the same round."""
+    rest = _copy(data)
+    for _ in range(_ROUNDS):
+        try:
+            return Manifest.model_validate(rest)
+        except ValidationError as error:
+            for item in error.errors():
+                _take_out(rest, _place(rest, item["loc"], item["type"] == "missing"), item["type"] == "missing")
+    return None
 
 
-def nearest(word: str, choices: Any) -> str:
-    """`did you mean …?` for a misspelt word, or nothing."""
-    found = difflib.get_close_matches(word, [str(choice) for choice in choices], n=1, cutoff=0.6)
-    return f"did you mean `{found[0]}`?" if found else ""
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _take_out(data: Any, location: Location, missing: bool) -> None:
+    """Take a value out; of a list, the whole list, because the others must keep their places."""
+    if location == ("name",):
+        data["name"] = "app"
+        return
+    # What disagrees with something else has no place of its own; there is one such rule, on `pattern`.
+    location = (location[:-1] if missing else location) or ("patterns",)
+    while location:
+        *way, last = location
+        try:
+            holder = reduce(lambda inside, part: inside[part], way, data)
+        except (KeyError, IndexError, TypeError):
+            return  # It went with another value.
+        if isinstance(holder, dict):
+            holder.pop(last, None)
+            return
+        location = tuple(way)
 
 
 def _duplicates(document: Document) -> Iterator[Problem]:
     for location, line in document.duplicates:
-        yield Problem(ERROR, document.path.name, line, f"`{_dotted(location)}` is there twice", "keep one")
+        yield Problem(ERROR, document.name, line, f"`{_dotted(location)}` is there twice", "keep one")
 
 
 def _dotted(location: Location) -> str:
@@ -140,7 +171,7 @@ def _from_pydantic(document: Document, error: ValidationError) -> Iterator[Probl
         text, hint = _explain(item, location)
         if (line, text) not in seen:
             seen.add((line, text))
-            yield Problem(ERROR, document.path.name, line, text, hint)
+            yield Problem(ERROR, document.name, line, text, hint)
 
 
 def _place(data: Any, parts: Location, missing: bool) -> Location:
@@ -210,7 +241,7 @@ def _unknown_key(document: Document, model: type[Model], location: Location, sev
         return
     hint = nearest(key, [*model.model_fields, *(DECORATIVE if top else ())])
     known = f"known keys: {', '.join(list(model.model_fields)[:12])}"
-    yield Problem(severity, document.path.name, document.line(location), f"unknown key `{_dotted(location)}`", hint or known)
+    yield Problem(severity, document.name, document.line(location), f"unknown key `{_dotted(location)}`", hint or known)
 
 
 def _children(value: Any, location: Location, many: bool) -> Iterator[tuple[Location, Any]]:
@@ -236,101 +267,3 @@ def _model_of(annotation: Any, many: bool = False) -> _Child | None:
         return _Child(annotation, many)
     many = many or get_origin(annotation) in (list, dict)
     return next(filter(None, (_model_of(argument, many) for argument in get_args(annotation))), None)
-
-
-def _check_files(document: Document, manifest: Manifest, folder: Path) -> Iterator[Problem]:
-    """Hooks and command scripts that the manifest names must be there."""
-    playbook = (folder / "deployment" / "playbook.yml").is_file()
-    for hook in HOOKS:
-        name = getattr(manifest.hooks, hook)
-        location = ("hooks", hook)
-        if playbook:
-            continue
-        path = hook_path(folder, name)
-        if path is None:
-            yield Problem(ERROR, document.path.name, document.line(location), f"hook `{hook}`: {name} leaves the app folder",
-                          "hooks stand inside the app folder")  # fmt: skip
-        elif not os.path.isfile(path):
-            hint = _file_hint(folder, name)
-            yield Problem(ERROR, document.path.name, document.line(location), f"hook `{hook}`: {name} does not exist", hint)
-        else:
-            yield from _check_script(path, name)
-    for name, command in manifest.commands.items():
-        yield from _check_command(document, folder, name, command.script)
-
-
-def hook_path(folder: Path, name: str) -> Path | None:
-    """Where a hook's file is: as written, or by its name in `deployment/` as the bash tool does.
-
-    None when the path leaves the app folder.
-    """
-    path = _inside(folder, name)
-    if path is None or os.path.isfile(path):
-        return path
-    fallback = _inside(folder, os.path.join("deployment", os.path.basename(name)))
-    return path if fallback is not None and not os.path.isfile(fallback) else fallback
-
-
-def _inside(folder: Path, name: str) -> Path | None:
-    """The file that a name means, all links followed; None when it is outside of the folder."""
-    root = os.path.realpath(folder)
-    path = Path(os.path.realpath(os.path.join(root, name)))
-    return path if path.is_relative_to(root) else None
-
-
-def _file_hint(folder: Path, name: str) -> str:
-    others = [str(path.relative_to(folder)) for path in (folder / "deployment").glob("*.sh")]
-    return nearest(name, others) or "create it, or point `hooks` at your script"
-
-
-def _check_script(path: Path, name: str) -> Iterator[Problem]:
-    try:
-        with path.open("rb") as file:
-            first = file.readline(200)
-    except OSError as error:
-        yield Problem(ERROR, name, 1, f"can't be read: {error.strerror}")
-        return
-    if not first.startswith(b"#!"):
-        yield Problem(ERROR, name, 1, "has no shebang, so nothing says what runs it", "begin the file with `#!/usr/bin/env bash`")
-    elif first.endswith(b"\r\n"):
-        yield Problem(ERROR, name, 1, "has Windows line endings, so its interpreter is not found", f"sed -i 's/\\r$//' {name}")
-    elif not path.stat().st_mode & 0o111:
-        yield Problem(WARNING, name, 1, "is not executable; it is made so on the machine", f"chmod +x {name}")
-
-
-def _check_command(document: Document, folder: Path, name: str, script: str) -> Iterator[Problem]:
-    """A script given as a path inside the app must exist; one under /opt/<app>/scripts too, by its name."""
-    line = document.line(("commands", name, "script"))
-    file = script.split()[0]
-    if not file.startswith("/"):
-        path = _inside(folder, file)
-        if path is None:
-            yield Problem(ERROR, document.path.name, line, f"command `{name}`: {file} leaves the app folder",
-                          "scripts stand inside the app folder, or on the machine with their whole path")  # fmt: skip
-        elif "/" in file and not os.path.isfile(path):
-            yield Problem(ERROR, document.path.name, line, f"command `{name}`: {file} does not exist in the app folder")
-        return
-    match = re.match(r"^/opt/[^/]+/(?:scripts|commands|bin)/([^/]+)$", file)
-    # Only where the app ships scripts of its own is it certain that a missing one is a mistake.
-    shipped = [path for part in ("src/scripts", "scripts", "src/commands", "src/bin") for path in (folder / part).glob("*")]
-    if match and shipped and match[1] not in {path.name for path in shipped}:
-        hint = nearest(match[1], [path.name for path in shipped])
-        yield Problem(WARNING, document.path.name, line, f"command `{name}`: the app ships no {match[1]}", hint)
-
-
-def _check_environment(document: Document, manifest: Manifest) -> Iterator[Problem]:
-    names = [variable.name for variable in manifest.environment]
-    for index, variable in enumerate(manifest.environment):
-        location: Location = ("environment", index)
-        if names.index(variable.name) != index:
-            yield Problem(
-                ERROR, document.path.name, document.line(location), f"environment `{variable.name}` is there twice", "keep one"
-            )
-        if variable.options and variable.default is not None and variable.default not in variable.options:
-            yield Problem(ERROR, document.path.name, document.line((*location, "default")),
-                          f"the default of `{variable.name}` is not one of its options",
-                          nearest(variable.default, variable.options) or ", ".join(variable.options))  # fmt: skip
-        for other in variable.depends_on:
-            if other not in names:
-                text = f"`{variable.name}` depends on `{other}`, which is not in `environment`"
-                yield Problem(ERROR, document.path.name, document.line((*location, "depends_on")), text, nearest(other, names))

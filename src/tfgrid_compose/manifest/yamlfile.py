@@ -23,6 +23,12 @@ class Document:
     data: Any
     lines: dict[Location, int]
     duplicates: tuple[tuple[Location, int], ...] = ()
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people read instead of the whole path."""
+        return self.label or self.path.name
 
     def line(self, location: Location) -> int:
         """The line of a location, or of the nearest parent that is in the file."""
@@ -31,7 +37,7 @@ class Document:
         return self.lines.get(location, 1)
 
 
-def read(path: Path) -> Document:
+def read(path: Path, label: str = "") -> Document:
     """Parse a YAML file. Raises `ManifestError` for anything that is not a small mapping in YAML."""
     text = _text(path)
     try:
@@ -58,7 +64,7 @@ def read(path: Path) -> Document:
             fix="tfgrid-compose init writes one that deploys",
             code="manifest-not-a-mapping",
         )
-    return Document(path, data, reader.lines, tuple(reader.duplicates))
+    return Document(path, data, reader.lines, tuple(reader.duplicates), label)
 
 
 def _text(path: Path) -> str:
