@@ -323,7 +323,7 @@ class MemoryGrid:
             point("grid:start-machine")
             machine.start()
 
-    def nodes(self) -> list[Node]:
+    def nodes(self, *, ipv6: bool = False) -> list[Node]:
         """Four nodes that never fill up."""
         self._call("nodes")
         return [_node(id, cores, memory) for id, cores, memory in _SIZES]

@@ -31,6 +31,11 @@ def _machine(**changed: Any) -> Any:
     }
 
 
+def _contract(**changed: Any) -> Any:
+    whole = {"contract_id": 7, "twin_id": 3, "state": "Created", "type": "node", "details": {}, **changed}
+    return {"/contracts/7": json.dumps(whole)}, {}, ["/contracts/7"]
+
+
 def _row(table: str, column: str, value: Any, *words: str, version: int = 2) -> Any:
     return version, [("set", table, column, 0, value)], words
 
@@ -122,6 +127,11 @@ FOUND: dict[str, dict[str, Any]] = {
         "a subnet that is none": _network(nodes_ip_range={"1": "x.flist"}),
         "a node without a subnet": _network(nodes_ip_range={"7": None}),
         "a stop that can't be read": ("wire", ("Stop", b"!")),
+    },
+    "gridproxy": {
+        "a contract of a year that no calendar has": _contract(created_at=2**62),
+        "a contract before there was time": _contract(created_at=-(2**62)),
+        "a farm whose number is longer than numbers are": ({}, {}, ["nodes", "farm", "9" * 5000]),
     },
     "words": {
         "signs that the locale lacks": _typed("doctor", encoding="iso8859-1"),

@@ -106,7 +106,41 @@ def test_a_farm_is_named_by_name_or_id(grid: Directory, call: Call) -> None:
     by_name = json.loads(call("nodes", "farm", node["farm"], "--json")[1])["nodes"]
     by_id = json.loads(call("nodes", "farm", str(node["farm_id"]), "--json")[1])["nodes"]
     assert node["id"] in {item["id"] for item in by_id}
-    assert {item["id"] for item in by_id} <= {item["id"] for item in by_name}
+    assert {item["id"] for item in by_id} == {item["id"] for item in by_name}
+
+
+def test_a_farms_nodes_are_not_those_of_farms_with_a_longer_name(grid: Directory, call: Call) -> None:
+    farms = json.loads(call("nodes", "--all", "--json", "--limit", "999")[1])["nodes"]
+    assert len({node["farm"] for node in farms if node["farm"].startswith("Farm-1")}) > 1
+    found = json.loads(call("nodes", "farm", "farm-1", "--json")[1])["nodes"]
+    assert {node["farm"] for node in found} == {"Farm-1"}
+    assert json.loads(call("nodes", "farm", "arm-1", "--json")[1])["nodes"] == []
+
+
+@pytest.mark.parametrize("word", ["%", "_", "%a%", "\\", "B_lgium", "Be%um", "\\%", "9" * 5000, "٣"])
+def test_no_sign_stands_for_others(grid: Directory, call: Call, word: str) -> None:
+    for option in ("--country", "--farm"):
+        assert listed(call, option, word) == []
+    assert json.loads(call("farms", "--name", word, "--json")[1])["farms"] == []
+    assert json.loads(call("nodes", "farm", word, "--json")[1])["nodes"] == []
+
+
+def test_farms_of_a_country_are_listed(grid: Directory, call: Call) -> None:
+    every = json.loads(call("farms", "--json", "--limit", "999")[1])["farms"]
+    country = listed(call)[0]["country"]
+    code, out, err = call("farms", "--country", country, "--json", "--limit", "999")
+    assert code == 0, err
+    found = json.loads(out)["farms"]
+    assert 0 < len(found) < len(every)
+    assert {farm["id"] for farm in found} == {node["farm_id"] for node in listed(call, "--country", country, "--all")}
+
+
+def test_ipv6_is_what_machines_can_have_not_what_the_node_has(grid: Directory, call: Call) -> None:
+    able = {row.id for row in grid.source.nodes() if row.has_ipv6 and row.status == "up"}
+    assert able != {row.id for row in grid.source.nodes() if row.ipv6 and row.status == "up"}
+    found = listed(call, "--ipv6")
+    assert {node["id"] for node in found} == able and all(node["has_ipv6"] for node in found)
+    assert {node["has_ipv6"] for node in listed(call)} == {None}, "nobody asked"
 
 
 def test_farms_are_listed(grid: Directory, call: Call) -> None:

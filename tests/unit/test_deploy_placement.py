@@ -44,7 +44,7 @@ class FakeGrid:
         self._nodes, self._error, self._twin = list(nodes), error, twin
         self.asked = self.accounts = 0
 
-    def nodes(self) -> list[Node]:
+    def nodes(self, *, ipv6: bool = False) -> list[Node]:
         """All nodes."""
         self.asked += 1
         if self._error:
@@ -142,6 +142,24 @@ def test_data_disks_count_as_room_on_the_node(app_folder: Path) -> None:
     app = app_of(app_folder, "disks:\n  - {name: data, size: 950, mount: /data}\n")
     with pytest.raises(GridError, match="1000 GB disk"):
         place(app, FakeGrid(node(1)))
+
+
+def test_ipv6_comes_from_what_the_directory_says_machines_can_have(app_folder: Path) -> None:
+    app = app_of(app_folder, "network: {provision: [wireguard, ipv6]}\n")
+    asked: list[bool] = []
+
+    class Six(FakeGrid):
+        def nodes(self, *, ipv6: bool = False) -> list[Node]:
+            asked.append(ipv6)
+            return super().nodes()
+
+    public, able, unable = node(1, 512, ipv6="2001:db8::1/64", has_ipv6=False), node(2, has_ipv6=True), node(3, 256)
+    assert place(app, Six(public, able, unable)) == [2]
+    with pytest.raises(GridError) as caught:
+        place(app, Six(public, able), node=1)
+    assert caught.value.why == "it can give no public IPv6"
+    assert place(app_of(app_folder), Six(public, able)) == [1]
+    assert asked == [True, True, False]
 
 
 def test_networks_decide_what_a_node_must_have(app_folder: Path) -> None:
@@ -324,7 +342,7 @@ def test_the_plan_explains_in_words_and_in_json(bench: Bench, call: Call) -> Non
 
 
 def test_what_was_not_checked_is_in_the_plan_and_said_by_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent() -> list[Node]:
+    def silent(*, ipv6: bool = False) -> list[Node]:
         raise DOWN
 
     monkeypatch.setattr(bench.grid, "nodes", silent)
@@ -376,7 +394,7 @@ def test_up_tells_the_explanation_as_events(bench: Bench, call: Call) -> None:
 
 
 def test_what_can_not_be_explained_is_no_error(bench: Bench, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent() -> list[Node]:
+    def silent(*, ipv6: bool = False) -> list[Node]:
         raise DOWN
 
     monkeypatch.setattr(bench.grid, "nodes", silent)

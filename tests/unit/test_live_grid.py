@@ -132,6 +132,14 @@ def test_an_account_with_twin_and_two_tft_may_buy(network: LiveNetwork) -> None:
 # Nodes
 
 
+def test_nodes_say_whether_machines_can_have_ipv6(paying: LiveNetwork) -> None:
+    rows = {row.id: row for row in paying.directory.nodes()}
+    found = LiveGrid("main").nodes(ipv6=True)
+    assert {node.id: node.has_ipv6 for node in found} == {node.id: rows[node.id].has_ipv6 for node in found}
+    assert {node.has_ipv6 for node in found} == {True, False}
+    assert {node.has_ipv6 for node in LiveGrid("main").nodes()} == {None}
+
+
 def test_only_nodes_that_are_up_and_healthy_are_chosen_from(paying: LiveNetwork) -> None:
     found = LiveGrid("main").nodes()
     usable = [row.id for row in paying.directory.nodes() if row.status == "up" and row.healthy]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +139,40 @@ def test_a_balance_earns_a_discount_on_prices() -> None:
     assert months == pytest.approx([plain["price_usd"] * part for part in (1, 0.8, 0.7, 0.6)], abs=0.001)
     cheap = ask(NODES, "price_max=12.5&ret_count=1").count
     assert ask(NODES, "price_max=12.5&ret_count=1&balance=100000000").count > cheap
+
+
+@pytest.mark.parametrize(
+    ("pattern", "like"),
+    [
+        ("e%um", ["Belgium"]),
+        ("_elgiu_", ["Belgium"]),
+        ("%", None),
+        ("B\\_lgium", []),
+        ("\\%", []),
+        ("\\B\\e", ["Belgium"]),
+        ("BELG", ["Belgium"]),
+    ],
+)
+def test_signs_of_sql_stand_for_others_as_they_do_there(pattern: str, like: list[str] | None) -> None:
+    found = {node["country"] for node in ask(NODES, f"country_contains={pattern}&size=500").body}
+    assert found == ({node["country"] for node in ask(NODES, "size=500").body} if like is None else set(like))
+
+
+def test_many_of_these_signs_cost_no_more_than_few() -> None:
+    begun = time.monotonic()
+    ask(NODES, "farm_name_contains=" + "%_" * 3000 + "x")
+    assert time.monotonic() - begun < 5
+
+
+def test_farms_by_their_nodes_can_not_be_sorted_by_id_as_on_the_real_one() -> None:
+    """Its database finds the name ambiguous where it counts; asked without, it sorts them so anyway."""
+    for name in FARMS_BY_NODES:
+        with pytest.raises(BadQueryError, match="ambiguous") as caught:
+            ask(FARMS, f"{name}&sort_by=farm_id&ret_count=true")
+        assert caught.value.status == 500
+        found = [farm["farmId"] for farm in ask(FARMS, f"{name}&ret_count=true&size=500").body]
+        assert found == sorted(found)
+    assert ask(FARMS, "free_ips=1&sort_by=farm_id&ret_count=true").body
 
 
 FARM_FILTERS: dict[str, Check] = {

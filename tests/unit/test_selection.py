@@ -62,7 +62,7 @@ def test_a_machine_that_just_fits_is_taken() -> None:
         (node(), wish(1, 1, 181), "180 GiB of disk are free", "disk"),
         (node(ssd=5), wish(), "0 GiB of disk are free", "disk"),
         (node(free_ips=0), wish(ipv4=True), "its farm has no free public IPv4", "no-ipv4"),
-        (node(), wish(ipv6=True), "it has no public IPv6", "no-ipv6"),
+        (node(), wish(ipv6=True), "it can give no public IPv6", "no-ipv6"),
         (node(), wish(certified=True), "it is not certified", "not-certified"),
         (node(), wish(dedicated=True, twin=7), "this account does not rent it", "not-dedicated"),
         (node(), wish(dedicated=True), "this account does not rent it", "not-dedicated"),

@@ -72,7 +72,7 @@ class FakeGrid:
         """Nothing takes long here."""
         self.done.append("prepare")
 
-    def nodes(self) -> list[Node]:
+    def nodes(self, *, ipv6: bool = False) -> list[Node]:
         """Twelve nodes on which everything fits."""
         return [self.directory.known(id) for id in range(1, 13)]
 

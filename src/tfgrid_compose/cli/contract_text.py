@@ -88,4 +88,7 @@ def _place(node: int | None, place: dict[str, Any] | None, not_known: dict[str, 
 
 
 def _when(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M %Z") if at else "?"
+    try:
+        return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M %Z") if at else "?"
+    except (OverflowError, OSError, ValueError):
+        return "?"

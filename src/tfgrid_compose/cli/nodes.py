@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tfgrid_compose.grids.client import Client
 
 _GIB, _MIB = 1024**3, 1024**2
+# An id has 32 bits.
+_LONGEST_ID = 10
 _SORTS: dict[str, Callable[[Node], Any]] = {
     "id": lambda node: node.id,
     "cpu": lambda node: -node.total.cru,
@@ -75,7 +77,7 @@ def _tell_age(answer: Answer[Any], network: str) -> None:
 @click.option("--farm", metavar="NAME", help="Of farms whose name has this in it, or of the farm with this id.")
 @click.option("--country", metavar="NAME", help="In countries whose name has this in it.")
 @click.option("--ipv4", is_flag=True, help="With a free public IPv4 in their farm.")
-@click.option("--ipv6", is_flag=True, help="With a public IPv6.")
+@click.option("--ipv6", is_flag=True, help="Whose machines can have a public IPv6.")
 @click.option("--certified", is_flag=True, help="With certified hardware.")
 @click.option("--gpu", is_flag=True, help="With a graphics card.")
 @click.option("--rentable", is_flag=True, help="That can be rented as a whole.")
@@ -118,10 +120,12 @@ def nodes(ctx: click.Context, /, network: str | None, as_json: bool, refresh: bo
 def filters(
     farm: str | None = None, country: str | None = None, ipv4: bool = False, ipv6: bool = False, certified: bool = False,
     gpu: bool = False, rentable: bool = False, min_cpu: int | None = None, min_memory: int | None = None,
-    min_disk: int | None = None, every: bool = False,
+    min_disk: int | None = None, every: bool = False, whole_name: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """The directory's filters for what a user asks of nodes: memory in MB, disk in GB."""
-    named = {"farm_ids": [int(farm)]} if farm and farm.isdecimal() else {"farm_name_contains": farm}
+    """The directory's filters for what a user asks of nodes: memory in MB, disk in GB; `farm` is a name, or a part of one."""
+    named: dict[str, Any] = {"farm_name" if whole_name else "farm_name_contains": farm}
+    if farm and farm.isascii() and farm.isdecimal() and len(farm) <= _LONGEST_ID:
+        named = {"farm_ids": [int(farm)]}
     return {
         **named, "status": None if every else ["up"], "country_contains": country, "free_ips": 1 if ipv4 else None,
         "has_ipv6": ipv6 or None, "certification_type": "Certified" if certified else None, "has_gpu": gpu or None,
@@ -167,7 +171,7 @@ def show(id: int, network: str | None, as_json: bool, refresh: bool, offline: bo
 @click.pass_context
 def farm(ctx: click.Context, /, name: str, **given: Any) -> None:
     """List the nodes of a farm, named by its name or id."""
-    ctx.invoke(nodes, farm=name, every=True, **given)
+    ctx.invoke(nodes, farm=name, every=True, whole_name=True, **given)
 
 
 @nodes.command(epilog="Example:  tfgrid-compose nodes browse --network main")

@@ -71,7 +71,7 @@ class Placement:
     def _answer(self) -> list[Node] | GridError:
         """What the grid says of its nodes, or why it says nothing: a directory that is down is waited for once."""
         try:
-            return self.grid.nodes()
+            return self.grid.nodes(ipv6="ipv6" in self.networks)
         except GridError as error:
             error.fix = f"{error.fix}; or name a node with --node" if error.fix else "name a node with --node"
             return error

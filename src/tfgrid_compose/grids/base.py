@@ -73,6 +73,8 @@ class Node:
     usd_per_month: float = 0.0
     extra_fee: float = 0.0
     updated: float = 0.0
+    # Whether machines on it get a public IPv6, from the node's own prefix; None where nobody asked.
+    has_ipv6: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,8 @@ class Grid(Protocol):
     def prepare(self, progress: Progress) -> None:
         """Make the grid usable; `progress` gets a line for what takes long."""
 
-    def nodes(self) -> list[Node]:
-        """All nodes with what is free on them."""
+    def nodes(self, *, ipv6: bool = False) -> list[Node]:
+        """All nodes with what is free on them; with `ipv6` each says whether its machines can have a public IPv6."""
 
     def these_nodes(self, ids: Collection[int]) -> list[Node]:
         """Single nodes, whatever their status, without asking for all. Raises `NotFoundError` and `GridError`."""

@@ -182,7 +182,7 @@ class Chain:
         block = float(api.query("Timestamp", "Now").value) / 1000
         late = self.now() - block
         if abs(late) > _BEHIND:
-            stamp = datetime.fromtimestamp(block, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            stamp = _stamp(block)
             raise GridError(
                 f"{self.label} and this computer don't have the same time",
                 why=f"the newest block is of {stamp}, {abs(late) / 60:.0f} min {'ago' if late > 0 else 'ahead'}",
@@ -283,3 +283,11 @@ def _refusal(error: Exception) -> str:
         parts = [f"{found.get('code', '')}: {found.get('message', '')}".strip(": "), str(found.get("data") or "")]
         found = "; ".join(part for part in parts if part)
     return PROCESS.text(" ".join(str(found).split()))[:300] or "it gave no reason"
+
+
+def _stamp(block: float) -> str:
+    """The time of a block for people; a chain may say any number."""
+    try:
+        return datetime.fromtimestamp(block, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return "a time that no calendar has"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,7 +40,8 @@ T = TypeVar("T")
 LIVE_STATES = ("Created", "GracePeriod")
 
 _NODES = Shape("/nodes", "nodeId", "node_id")
-_FARMS = Shape("/farms", "farmId", "farm_id")
+# In this order by itself; asked to sort by `farm_id`, gridproxy fails where a filter is about nodes (the name is ambiguous).
+_FARMS = Shape("/farms", "farmId")
 _TWINS = Shape("/twins", "twinId", "twin_id")
 _CONTRACTS = Shape("/contracts", "contract_id", "contract_id")
 _PUBLIC_IPS = Shape("/public_ips", "id", "ip")
@@ -86,7 +87,10 @@ class Client:
         Where nodes have free public IPv4, their farms are asked for too: private ones that farmers registered don't count.
         """
         found = await self._kept(self._nodes(filters), refresh, offline)
-        return replace(found, value=await self._without_private_ips(found.value, found.stale, refresh, offline))
+        nodes = await self._without_private_ips(found.value, found.stale, refresh, offline)
+        if filters.get("has_ipv6") is not None:
+            nodes = [replace(node, has_ipv6=bool(filters["has_ipv6"])) for node in nodes]
+        return _only_passing(replace(found, value=nodes), filters, free_ips=lambda node: node.free_ips)
 
     async def node(self, id: int, *, refresh: bool = False, offline: bool = False) -> Answer[Node]:
         """One node. Raises `NotFoundError` with `node-not-found`."""
@@ -97,7 +101,8 @@ class Client:
 
     async def farms(self, *, refresh: bool = False, offline: bool = False, **filters: Filter) -> Answer[list[Farm]]:
         """All farms that pass the filters, or one page of them with `page` and `size`."""
-        return await self._kept(self._directory.listing(_FARMS, wire.farm, filters), refresh, offline)
+        found = await self._kept(self._directory.listing(_FARMS, wire.farm, filters), refresh, offline)
+        return _only_passing(found, filters, free_ips=lambda farm: farm.free_ips, total_ips=lambda farm: farm.total_ips)
 
     async def farm(self, id: int, *, refresh: bool = False, offline: bool = False) -> Answer[Farm]:
         """One farm. Raises `NotFoundError` with `farm-not-found`."""
@@ -116,8 +121,9 @@ class Client:
         return replace(await self._kept(question, refresh, offline), count=None)
 
     async def public_ips(self, *, refresh: bool = False, offline: bool = False, **filters: Filter) -> Answer[list[PublicIp]]:
-        """All public IPv4 of farms that pass the filters; private ones that farmers registered are among them."""
-        return await self._kept(self._directory.listing(_PUBLIC_IPS, wire.public_ip, filters), refresh, offline)
+        """All public IPv4 of farms that pass the filters; private ones that farmers registered are among them, and never free."""
+        found = await self._kept(self._directory.listing(_PUBLIC_IPS, wire.public_ip, filters), refresh, offline)
+        return _only_passing(found, filters, free=lambda ip: ip.free)
 
     async def twins(self, *, refresh: bool = False, offline: bool = False, **filters: Filter) -> Answer[list[Twin]]:
         """All twins that pass the filters, or one page of them with `page` and `size`."""
@@ -211,6 +217,14 @@ class Client:
         if self.offline:
             raise unkept(self.network, question.path)
         return await self._directory.now(question)
+
+
+def _only_passing(found: Answer[list[T]], filters: Mapping[str, Filter], **counts: Callable[[T], int]) -> Answer[list[T]]:
+    """Without what has too few addresses once private ones don't count: gridproxy counts them, too."""
+    least = {name: int(wanted) for name in counts if isinstance(wanted := filters.get(name), int)}
+    value = [item for item in found.value if all(counts[name](item) >= number for name, number in least.items())]
+    gone = len(found.value) - len(value)
+    return replace(found, value=value, count=found.count - gone if found.count is not None else None) if gone else found
 
 
 def _with_ips(node: Node, free: int) -> Node:

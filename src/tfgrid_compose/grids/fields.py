@@ -9,6 +9,8 @@ Row = Mapping[str, Any]
 # gridproxy's numbers have 64 bits at most.
 _LARGEST = 2**64
 _LONGEST = 200
+# The last day of the year 9999, less what time zones differ.
+_LAST_MOMENT = 253_402_128_000
 
 
 class WireError(ValueError):
@@ -55,6 +57,12 @@ def integer(row: Row, key: str) -> int:
     if value is None:
         return 0
     raise _wrong(key, value, "a whole number of 64 bits")
+
+
+def moment(row: Row, key: str) -> int:
+    """A time in unix seconds; 0, which is unknown, when it is missing or no time that a calendar has."""
+    value = integer(row, key)
+    return value if 0 <= value < _LAST_MOMENT else 0
 
 
 def id_of(row: Any, key: str) -> int:

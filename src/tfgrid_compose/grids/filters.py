@@ -23,7 +23,8 @@ TABLE: dict[str, dict[str, str]] = {
         int="free_mru free_hru free_sru total_mru total_hru total_sru total_cru free_ips owned_by rented_by"
         " rentable_or_rented_by available_for node_id twin_id num_gpu",
         bool="ipv4 ipv6 domain dedicated in_dedicated_farm rentable rented has_gpu gpu_available healthy has_ipv6",
-        text="country country_contains city city_contains region farm_name farm_name_contains certification_type"
+        text="country city farm_name",
+        part="country_contains city_contains region farm_name_contains certification_type"
         " gpu_device_id gpu_device_name gpu_vendor_id gpu_vendor_name",
         list="status farm_ids node_ids excluded features",
         number="price_min price_max balance",
@@ -32,7 +33,9 @@ TABLE: dict[str, dict[str, str]] = {
         int="free_ips total_ips pricing_policy_id farm_id twin_id node_free_mru node_free_hru node_free_sru node_total_cru"
         " node_rented_by node_available_for",
         bool="dedicated node_has_gpu node_has_ipv6 node_certified",
-        text="stellar_address name name_contains certification_type country region",
+        text="stellar_address name certification_type country",
+        part="region",
+        escaped="name_contains",
         list="node_status node_features",
     ),
     "/contracts": _table(
@@ -66,11 +69,20 @@ def _written(name: str, kind: str, value: Any) -> str:
         return str(value)
     if kind == "number" and isinstance(value, int | float) and not isinstance(value, bool):
         return format(value, "f").rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-    if kind == "text" and isinstance(value, str):
-        return value
+    if kind in ("text", "part", "escaped") and isinstance(value, str):
+        return value if kind == "text" else _literal(value, "\\%_" if kind == "part" else "\\")
     if kind == "list":
         return _listed(name, [value] if isinstance(value, str | int) else value)
+    kind = {"part": "text", "escaped": "text"}.get(kind, kind)
     raise TypeError(f"{name} must be of type {kind}, not {type(value).__name__}")
+
+
+def _literal(value: str, special: str) -> str:
+    """A text whose signs mean themselves: gridproxy looks for parts with SQL's LIKE, where `%` and `_` stand for others.
+
+    Only `name_contains` of farms it escapes itself, all but the backslash.
+    """
+    return "".join(f"\\{char}" if char in special else char for char in value)
 
 
 def _listed(name: str, items: Iterable[Any]) -> str:

@@ -141,9 +141,18 @@ class LiveGrid:
 
     # Nodes
 
-    def nodes(self) -> list[Node]:
-        """All nodes that are up and answer. Raises `GridError` when they are not known as they are now."""
-        answer = self._ask(lambda client: client.nodes(status="up", healthy=True))
+    def nodes(self, *, ipv6: bool = False) -> list[Node]:
+        """All nodes that are up and answer. Raises `GridError` when they are not known as they are now.
+
+        The directory knows which can give IPv6, and says it only as a filter.
+        """
+        if ipv6:
+            able = {node.id for node in self._usable(has_ipv6=True)}
+            return [replace(node, has_ipv6=node.id in able) for node in self._usable()]
+        return self._usable()
+
+    def _usable(self, has_ipv6: bool | None = None) -> list[Node]:
+        answer = self._ask(lambda client: client.nodes(status="up", healthy=True, has_ipv6=has_ipv6))
         if answer.stale:
             raise GridError(
                 f"nodes of network {self.name} are not known as they are now",

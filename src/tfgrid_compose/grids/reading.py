@@ -31,7 +31,7 @@ class Reply:
         """The time there, in unix seconds; 0 when it did not say. A clock of this computer may be hours off."""
         try:
             return parsedate_to_datetime(self.headers.get("date", "")).timestamp()
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, OSError):
             return 0.0
 
 

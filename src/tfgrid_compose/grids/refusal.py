@@ -145,9 +145,10 @@ _STATE = (
 
 _ROOM = (
     Rule(
-        "no-ipv6", "has no public IPv6", "have no public IPv6", "leave ipv6 out of network.provision",
-        lambda node, wish: not node.ipv6,
-        lambda node, wish: "it has no public IPv6",
+        "no-ipv6", "can give no public IPv6", "can give no public IPv6", "leave ipv6 out of network.provision",
+        # Machines get an address of the node's own prefix; a public address of the node itself says nothing of that.
+        lambda node, wish: not node.has_ipv6,
+        lambda node, wish: "it can give no public IPv6",
         lambda wish: wish.ipv6,
     ),
     Rule(

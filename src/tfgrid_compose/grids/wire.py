@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from tfgrid_compose.grids.base import Capacity, ContractInfo, Farm, Node, Twin
-from tfgrid_compose.grids.fields import Row, WireError, clean, flag, id_of, integer, items, number, part, text, whole
+from tfgrid_compose.grids.fields import Row, WireError, clean, flag, id_of, integer, items, moment, number, part, text, whole
 from tfgrid_compose.grids.marks import app_of, deployment_of
 from tfgrid_compose.grids.records import Bill, Consumption, Gpu, Health, PublicIp, Statistics, Stats
 
@@ -57,7 +57,7 @@ def node(row: Row, now: float) -> Node:
     capacity = part(row, "capacity") or row
     total, used = _capacity(part(capacity, "total_resources")), _capacity(part(capacity, "used_resources"))
     public, location = part(row, "publicConfig"), part(row, "location")
-    updated = integer(row, "updatedAt")
+    updated = moment(row, "updatedAt")
     return Node(
         id=id,
         farm_id=integer(row, "farmId"),
@@ -163,7 +163,7 @@ def contract(row: Row, _: float = 0.0) -> ContractInfo:
         usd_per_hour=None,
         app=app_of(_word(data, "projectName")),
         deployment=deployment_of(name),
-        created=float(integer(row, "created_at")),
+        created=float(moment(row, "created_at")),
         twin=integer(row, "twin_id"),
         public_ips=integer(details, "number_of_public_ips"),
         farm=text(details, "farm_name"),
@@ -194,7 +194,7 @@ def bill(row: Row, _: float = 0.0) -> Bill:
     """A bill of a contract."""
     if type(whole(row).get("amountBilled")) is not int:
         raise WireError("a bill has no amount")
-    return Bill(float(integer(row, "timestamp")), row["amountBilled"] / UNITS_PER_TFT, text(row, "discountReceived"))
+    return Bill(float(moment(row, "timestamp")), row["amountBilled"] / UNITS_PER_TFT, text(row, "discountReceived"))
 
 
 # Single answers
@@ -239,7 +239,7 @@ def statistics(row: Any, _: float = 0.0) -> Statistics:
         used_ipv4=integer(used, "ipv4u"),
         deployments=integer(users, "deployments"),
         workloads=integer(users, "workloads"),
-        last_deployment=float(integer(users, "last_deployment_timestamp")),
+        last_deployment=float(moment(users, "last_deployment_timestamp")),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tfgrid_compose.grids.base import Account, Capacity, ContractInfo, Marked, Node, Progress
@@ -42,13 +43,14 @@ class LocalGrid:
         with Engine(progress=progress) as engine:
             engine.ensure()
 
-    def nodes(self) -> list[Node]:
+    def nodes(self, *, ipv6: bool = False) -> list[Node]:
         """The catalog's nodes with what is free on each.
 
         The very rows that `client` serves, without its HTTP: importing that would make every `up` slower.
         """
         require_root()
-        return [_node(row) for row in LocalSource(current()).nodes()]
+        rows = LocalSource(current()).nodes()
+        return [replace(_node(row), has_ipv6=row.has_ipv6) if ipv6 else _node(row) for row in rows]
 
     def these_nodes(self, ids: Collection[int]) -> list[Node]:
         """Some of the catalog's nodes."""

@@ -10,6 +10,7 @@ from tests.fuzz.targets import (
     environment,
     events,
     gitrules,
+    gridproxy,
     ignore,
     keyfile,
     lease,
@@ -24,7 +25,7 @@ from tests.fuzz.targets import (
 
 _MODULES = (
     manifest, pattern, environment, ignore, gitrules, archive, statefile, keyfile, backup, ledger, lease, events, terraform, ansible, provider,
-    words,
+    gridproxy, words,
 )  # fmt: skip
 ALL: dict[str, type[Target]] = {module.Fuzz.name: module.Fuzz for module in _MODULES}
 

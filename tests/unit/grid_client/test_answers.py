@@ -93,6 +93,25 @@ async def test_private_addresses_of_farms_are_no_free_ones(waits: Waits) -> None
         assert [node.free_ips for node in (await client.nodes()).value] == [1, 0, 0]
         assert (await client.node(2)).value.free_ips == 0
         assert ("/farms", "1") in [(path, params.get("free_ips")) for path, params in server.asked]
+        assert [(node.id, node.free_ips) for node in (await client.nodes(free_ips=1)).value] == [(1, 1)], "no row with 0"
+        assert [(farm.id, farm.free_ips) for farm in (await client.farms(free_ips=1)).value] == [(1, 1)]
+
+
+@pytest.mark.parametrize("moment", [2**63, 253402300800, -1, -(2**62), 10**15])
+async def test_a_time_that_no_calendar_has_is_unknown(waits: Waits, moment: int) -> None:
+    """One row that is odd must not hide all others, nor end the command."""
+    from tfgrid_compose.cli.contract_text import _when
+
+    row = {"contract_id": 7, "twin_id": 1, "state": "Created", "created_at": moment, "type": "node", "details": {}}
+    bills = [{"amountBilled": 1, "discountReceived": "", "timestamp": moment}]
+    server = Gridproxy(
+        {"/nodes": [node_row(1, farm_free_ips=0, updatedAt=moment)], "/contracts": [row], "/contracts/7/bills": bills}
+    )
+    async with serving(server), client_of(waits, server.url) as client:
+        assert (await client.nodes()).value[0].updated == 0
+        assert (await client.contracts(twin=1)).value[0].created == 0
+        assert (await client.bills(7)).value[0].at == 0
+    assert _when(float(moment)) and _when(0) == "?"
 
 
 async def test_addresses_that_can_not_be_checked_are_no_answer(waits: Waits) -> None:

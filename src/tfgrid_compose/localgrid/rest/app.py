@@ -42,7 +42,7 @@ def create_app(source: Source) -> Starlette:
             try:
                 return handler(source, request)
             except BadQueryError as error:
-                return _error(400, str(error))
+                return _error(error.status, str(error))
             except _Refusal as refusal:
                 return _error(refusal.status, refusal.text)
 

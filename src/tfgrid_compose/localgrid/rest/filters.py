@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -98,6 +99,41 @@ def _part(path: str) -> Filter:
     return Filter("text", test)
 
 
+def _like(path: str) -> Filter:
+    """A part of the text as SQL's ILIKE finds it: `%` stands for any signs, `_` for one, a backslash before one for itself."""
+    get = attrgetter(path)
+
+    def test(value: str) -> Test:
+        parts = _like_parts(value)
+        return lambda row: _in_order(parts, get(row))
+
+    return Filter("text", test)
+
+
+def _like_parts(value: str) -> list[re.Pattern[str]]:
+    """The parts between the `%` of a pattern; each is found by itself, so that many `%` cost no more than few."""
+    parts, escaped = [""], False
+    for char in value:
+        if char == "\\" and not escaped:
+            escaped = True
+        elif char == "%" and not escaped:
+            parts.append("")
+        else:
+            parts[-1] += "." if char == "_" and not escaped else re.escape(char)
+            escaped = False
+    return [re.compile(part, re.IGNORECASE | re.DOTALL) for part in parts if part]
+
+
+def _in_order(parts: list[re.Pattern[str]], text: str) -> bool:
+    at = 0
+    for part in parts:
+        found = part.search(text, at)
+        if found is None:
+            return False
+        at = found.end()
+    return True
+
+
 def _features(value: frozenset[str]) -> Test:
     for name in sorted(value):
         if name not in ZOS3 and name not in LIGHT:
@@ -122,9 +158,9 @@ NODES: Filters = {
     "free_mru": _least("free_mru"), "free_hru": _least("free_hru"), "free_sru": _least("free_sru"),
     "total_mru": _least("total.mru"), "total_hru": _least("total.hru"), "total_sru": _least("total.sru"),
     "total_cru": _least("total.cru"),
-    "country": _words("country"), "country_contains": _part("country"),
-    "city": _words("city"), "city_contains": _part("city"), "region": _part("region"),
-    "farm_name": _words("farm_name"), "farm_name_contains": _part("farm_name"), "farm_ids": _among("farm"),
+    "country": _words("country"), "country_contains": _like("country"),
+    "city": _words("city"), "city_contains": _like("city"), "region": _like("region"),
+    "farm_name": _words("farm_name"), "farm_name_contains": _like("farm_name"), "farm_ids": _among("farm"),
     "free_ips": _least("farm_free_ips"), "ipv4": _is("ipv4"), "ipv6": _is("ipv6"), "domain": _is("domain"),
     "has_ipv6": _is("has_ipv6"),
     "dedicated": _filter("bool", "dedicated", lambda found, value: found == value),
@@ -139,8 +175,8 @@ NODES: Filters = {
 
 # What a graphics card must be; one and the same card has to pass all of these.
 GPUS: Filters = {
-    "gpu_device_id": _part("id"), "gpu_vendor_id": _part("id"),
-    "gpu_device_name": _part("device"), "gpu_vendor_name": _part("vendor"),
+    "gpu_device_id": _like("id"), "gpu_vendor_id": _like("id"),
+    "gpu_device_name": _like("device"), "gpu_vendor_name": _like("vendor"),
     "gpu_available": Filter("bool", lambda value: lambda gpu: (gpu.contract == 0) == value),
 }  # fmt: skip
 PRICES: dict[str, Kind] = {"price_min": "float", "price_max": "float"}

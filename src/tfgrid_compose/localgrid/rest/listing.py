@@ -10,7 +10,7 @@ from typing import Any
 
 from tfgrid_compose.localgrid.rest import filters, wire
 from tfgrid_compose.localgrid.rest.filters import Filters, Test
-from tfgrid_compose.localgrid.rest.query import LIMITS, BadQueryError, Kind, Limit, decode, quoted
+from tfgrid_compose.localgrid.rest.query import LIMITS, BadQueryError, BrokenQueryError, Kind, Limit, decode, quoted
 from tfgrid_compose.localgrid.rest.rows import NodeRow
 from tfgrid_compose.localgrid.rest.source import Source
 
@@ -50,6 +50,8 @@ class Listing:
     more_tests: Callable[[Source, Wanted, Limit], list[Test]] = lambda source, wanted, limit: []
     # A key that comes before the order that the request asks for; None where it has none.
     first: Callable[[Wanted], Key | None] = lambda wanted: None
+    # What gridproxy's database says of a request that it can't carry out; empty for all others.
+    breaks: Callable[[Wanted, Limit], str] = lambda wanted, limit: ""
 
     @property
     def known(self) -> dict[str, Kind]:
@@ -64,6 +66,8 @@ def page(listing: Listing, source: Source, items: Iterable[tuple[str, str]]) -> 
     key = _order(listing, limit)
     simple = {name: value for name, value in found.items() if name in listing.filters}
     special = {name: value for name, value in found.items() if name in listing.more}
+    if broken := listing.breaks(special, limit):
+        raise BrokenQueryError(broken)
     checks = filters.tests(listing.filters, simple) + listing.more_tests(source, special, limit)
     rows = _ordered(filters.passing(listing.rows(source), checks), limit, key, listing.first(found))
     start = max(limit.page - 1, 0) * limit.size
@@ -147,6 +151,13 @@ def _farm_tests(source: Source, wanted: Wanted, limit: Limit) -> list[Test]:
     return [lambda row: row.id in farms]
 
 
+def _ambiguous(wanted: Wanted, limit: Limit) -> str:
+    """Counting farms by what their nodes are joins tables that have this column, too."""
+    if wanted and limit.ret_count and limit.sort_by == "farm_id" and not limit.randomize:
+        return 'couldn\'t get farm count: ERROR: column reference "farm_id" is ambiguous (SQLSTATE 42702)'
+    return ""
+
+
 FARMS = Listing(
     "Farm",
     lambda source: source.farms(),
@@ -157,6 +168,7 @@ FARMS = Listing(
      "total_ips": attrgetter("total_ips"), "used_ips": attrgetter("used_ips")},
     {name: item.kind for name, item in filters.NODES_OF_FARMS.items()},
     _farm_tests,
+    breaks=_ambiguous,
 )  # fmt: skip
 
 CONTRACTS = Listing(

@@ -18,7 +18,15 @@ _LARGEST = 2**64 - 1
 
 
 class BadQueryError(ValueError):
-    """A request that gridproxy answers with 400; the text is what it says."""
+    """A request that gridproxy refuses, mostly with 400; the text is what it says."""
+
+    status = 400
+
+
+class BrokenQueryError(BadQueryError):
+    """A request that gridproxy's own database refuses."""
+
+    status = 500
 
 
 @dataclass(frozen=True)
