@@ -16,7 +16,7 @@ from tests.conformance import matrix, rules
 from tests.conformance.render import Case, variables
 from tests.conformance.service import OLD, Recorded, SchemaService, extras
 from tests.conformance.trial import Trial
-from tfgrid_compose.deploy.steps.infrastructure import check_outputs
+from tfgrid_compose.deploy.outputs import parse_outputs
 from tfgrid_compose.patterns import load as patterns
 from tfgrid_compose.patterns.load import LoadedPattern
 from tfgrid_compose.state.store import Store
@@ -147,7 +147,7 @@ def test_what_the_user_wrote_arrives_as_it_is(done: Done) -> None:
 def test_the_outputs_are_what_the_engine_needs(done: Done) -> None:
     assert done.outputs.keys() == done.cases.keys()
     for name, (pattern, case, _) in done.cases.items():
-        check_outputs(pattern.pattern, done.outputs[name])
+        parse_outputs(pattern.pattern, done.outputs[name])
         if pattern.pattern.name == "single-vm":
             (machine,) = done.outputs[name]["machines"]
             wanted = case.manifest.get("network", {}).get("provision") or []

@@ -25,7 +25,7 @@ from tfgrid_compose.localgrid.engine import Engine
 from tfgrid_compose.localgrid.provider.app import LocalProvider
 from tfgrid_compose.localgrid.provider.server import attached
 
-SHIM = [sys.executable, "-m", "tfgrid_compose.drivers.terraform_shim"]
+SHIM = [sys.executable, "-P", "-m", "tfgrid_compose.drivers.terraform_shim"]
 HEAD = """
 terraform {
   required_providers {

@@ -16,12 +16,17 @@ from tfgrid_compose.errors import PlatformError
 pytestmark = pytest.mark.integration
 
 
+# What would run here, as whoever runs us, if Ansible took it for a template.
+EVIL = "{{ lookup('ansible.builtin.pipe', 'touch %/ran') }}"
+
+
 class Run:
     """One playbook on one machine; what it told is kept."""
 
     def __init__(self, folder: Path, target: ssh.Target) -> None:
         self.folder, self.target = folder, target
         self.told: list[tuple[str, bool]] = []
+        self.variables: dict[str, object] = {"own": "of this machine"}
         self.log = folder / "logs" / "ansible.log"
 
     def __call__(self, tasks: str, check: bool = False, **variables: object) -> ansible.Outcome:
@@ -31,7 +36,7 @@ class Run:
         )
         return ansible.run(
             self.folder / "site.yml",
-            [ansible.Host("one", self.target, ("app", "vm"), {"own": "of this machine"})],
+            [ansible.Host("one", self.target, ("app", "vm"), self.variables)],
             variables,
             folder=self.folder / "private",
             log=self.log,
@@ -63,7 +68,7 @@ COPY = """    - name: Write a file
 
 
 def test_tasks_run_are_told_and_what_changed_is_listed(play: Run) -> None:
-    outcome = play(COPY, word="a {% raw %}word{% endraw %}", secret="hunter2")
+    outcome = play(COPY, word="a word", secret="hunter2")
     assert (play.folder / "written").read_text() == "a word of this machine"
     assert (outcome.tasks, outcome.changed) == (2, ("Write a file",))
     assert play.told == [("Write a file", False), ("Look only", False)]
@@ -152,3 +157,22 @@ def test_stopping_ends_ansible(play: Run) -> None:
     assert not marker.exists()
     running = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
     assert not [path for path in running if path.exists() and str(play.folder / "site.yml").encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("mitogen", ["0", "1"])
+def test_no_value_of_anybody_is_a_template(play: Run, monkeypatch: pytest.MonkeyPatch, mitogen: str) -> None:
+    monkeypatch.setenv("TFGRID_MITOGEN", mitogen)
+    evil = EVIL.replace("%", str(play.folder))
+    play.variables = {"mycelium_ip": evil, "nested": {"list": [evil]}}
+    outcome = play(
+        "    - name: Use every value\n"
+        "      ansible.builtin.copy:\n"
+        "        dest: %/seen\n"
+        "        mode: '0600'\n"
+        '        content: \'{{ mycelium_ip }} {{ nested.list[0] }} {{ word }} {{ ports | map(attribute="name") | join(",") }}\'\n',
+        word=evil,
+        ports=[{"number": 80, "name": evil}],
+    )
+    assert outcome.tasks == 1
+    assert (play.folder / "seen").read_text() == f"{evil} {evil} {evil} {evil}"
+    assert not (play.folder / "ran").exists()

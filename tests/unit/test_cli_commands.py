@@ -548,7 +548,7 @@ def test_the_same_command_runs_again_as_root_with_what_it_needs(monkeypatch: pyt
     monkeypatch.setattr(os, "execv", lambda path, words: ran.append((path, words)))
     elevate.ensure_root("testing")
     ((path, words),) = ran
-    assert path == str(sudo) and words[2:] == [sys.executable, "-m", "tfgrid_compose", "up", "a b"]
+    assert path == str(sudo) and words[2:] == [sys.executable, "-P", "-m", "tfgrid_compose", "up", "a b"]
     kept = words[1].removeprefix("--preserve-env=").split(",")
     assert {"HOME", "PATH", "TFGRID_LOCALGRID", "TFGRID_SUDO_UID"} <= set(kept)
     assert "AWS_SECRET" not in kept

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+from tfgrid_compose.drivers.process import python_module
 from tfgrid_compose.errors import EnvironmentError_
 
 _KEPT = ("HOME", "PATH", "TERM", "LANG", "NO_COLOR", "SSH_AUTH_SOCK", "KEY_TYPE")
@@ -34,5 +35,5 @@ def ensure_root(why: str) -> None:
     env = {key: value for key, value in os.environ.items() if key in _KEPT or key.startswith(_PREFIXES)}
     env |= {"TFGRID_SUDO_UID": str(os.getuid()), "TFGRID_SUDO_GID": str(os.getgid())}
     os.environ.update(env)
-    words = [sudo, f"--preserve-env={','.join(sorted(env))}", sys.executable, "-m", "tfgrid_compose", *sys.argv[1:]]
+    words = [sudo, f"--preserve-env={','.join(sorted(env))}", *python_module("tfgrid_compose"), *sys.argv[1:]]
     os.execv(sudo, words)

@@ -196,7 +196,9 @@ def _browse(grid: Grid, found: list[Node], answer: Answer[list[Node]], stars: se
     if any(os.path.exists(name) for name in NAMES) and click.confirm(
         f"Deploy the app of this folder on node {chosen}?", err=True
     ):
-        os.execv(sys.executable, [sys.executable, "-m", "tfgrid_compose", *words])
+        from tfgrid_compose.drivers.process import python_module
+
+        os.execv(sys.executable, [*python_module("tfgrid_compose"), *words])
     click.echo(f"tfgrid-compose up ./my-app --network {grid.name} --node {chosen}")
 
 

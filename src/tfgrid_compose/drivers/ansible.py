@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.drivers import ssh
-from tfgrid_compose.drivers.process import die_with_parent, environment
+from tfgrid_compose.drivers.process import die_with_parent, environment, python_module
 from tfgrid_compose.errors import EnvironmentError_, PlatformError
 from tfgrid_compose.state import paths
 
@@ -40,6 +39,20 @@ class Outcome:
     tasks: int
 
 
+def unsafe(value: Any) -> Any:
+    """A value whose texts Ansible takes as they are, wherever they come from: `{{ … }}` in them would run here, with our rights.
+
+    The form is that of Ansible's own JSON, which it reads in inventories and variables (tried with ansible-core 2.18 and 2.19).
+    """
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value}
+    if isinstance(value, Mapping):
+        return {key: unsafe(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unsafe(item) for item in value]
+    return value
+
+
 def inventory(hosts: Sequence[Host]) -> dict[str, Any]:
     """The inventory as Ansible's YAML plugin reads it (JSON is YAML)."""
     groups: dict[str, Any] = {}
@@ -47,11 +60,11 @@ def inventory(hosts: Sequence[Host]) -> dict[str, Any]:
     for host in hosts:
         target = host.target
         arguments = shlex.join(ssh.options(target))
-        entries[host.name] = {
+        entries[host.name] = unsafe({
             "ansible_host": target.address, "ansible_user": target.user, "ansible_port": target.port,
             "ansible_ssh_private_key_file": str(target.key), "ansible_ssh_common_args": arguments,
             "ansible_python_interpreter": "/usr/bin/python3", **host.variables,
-        }  # fmt: skip
+        })  # fmt: skip
         for group in host.groups:
             groups.setdefault(group, {"hosts": {}})["hosts"][host.name] = {}
     return {"all": {"hosts": entries, "children": groups}}
@@ -113,9 +126,9 @@ def run(
     paths.private_dir(folder)
     paths.private_file(folder / "ansible.cfg", b"[defaults]\n")
     paths.private_file(folder / "inventory.yml", json.dumps(inventory(hosts)).encode())
-    paths.private_file(folder / "variables.json", json.dumps(dict(variables)).encode())
+    paths.private_file(folder / "variables.json", json.dumps(unsafe(variables)).encode())
     reader, writer = os.pipe()
-    words = [sys.executable, "-m", "ansible", "playbook", "-i", str(folder / "inventory.yml"),
+    words = [*python_module("ansible"), "playbook", "-i", str(folder / "inventory.yml"),
              "--extra-vars", f"@{folder / 'variables.json'}", *(["--check"] if check else []), str(playbook)]  # fmt: skip
     kept = {key: value for key, value in environment().items() if not key.startswith("ANSIBLE_")}
     env = {**kept, **settings(folder, len(hosts)), "TFGRID_EVENTS_FD": str(writer), "LC_ALL": "C.UTF-8"}

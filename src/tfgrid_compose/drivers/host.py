@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfgrid_compose.drivers import terraform
+from tfgrid_compose.drivers.process import python_module
 from tfgrid_compose.drivers.sudo import as_root
 from tfgrid_compose.errors import EnvironmentError_, TfgridError
 
@@ -118,7 +119,7 @@ def repairs(checks: Sequence[Check]) -> list[list[str]]:
         commands.append(as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y",
                                  "--no-install-recommends", *packages]))  # fmt: skip
     if wheels:
-        commands.append([sys.executable, "-m", "pip", "install", *wheels])
+        commands.append([*python_module("pip"), "install", *wheels])
     return commands
 
 

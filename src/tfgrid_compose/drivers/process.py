@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,15 @@ class CommandError(TfgridError):
             details=finished.last_lines,
         )
         self.finished = finished
+
+
+def python_module(name: str) -> list[str]:
+    """The argv that runs a module of this installation.
+
+    `python -m` puts the current folder first on the module path, and that may be the folder of an app of somebody
+    else, while this runs as root. `-P` leaves it out, here and in what the program starts by the same way.
+    """
+    return [sys.executable, "-P", "-m", name]
 
 
 def environment() -> dict[str, str]:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.drivers import plugins, terraform_shim
-from tfgrid_compose.drivers.process import die_with_parent
+from tfgrid_compose.drivers.process import die_with_parent, python_module
 from tfgrid_compose.errors import EnvironmentError_, InfrastructureError
 from tfgrid_compose.state import paths
 
@@ -50,7 +49,7 @@ def find(choice: str | None = None) -> list[str]:
             if path:
                 return [path]
     if terraform_shim.library():
-        return [sys.executable, "-m", "tfgrid_compose.drivers.terraform_shim"]
+        return python_module("tfgrid_compose.drivers.terraform_shim")
     raise EnvironmentError_(
         "neither OpenTofu nor Terraform is installed",
         why="tfgrid-compose provisions machines with one of them",

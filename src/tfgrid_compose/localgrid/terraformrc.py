@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 
+from tfgrid_compose.drivers.process import python_module
 from tfgrid_compose.state import paths
 
 _PROVIDER = "threefoldtech/grid"
@@ -26,7 +26,7 @@ def write_configuration() -> Path:
     launcher = folder / "terraform-provider-grid"
     kept = {key: os.environ[key] for key in ("TFGRID_LOCALGRID", "TFGRID_LOCALGRID_ROOT") if key in os.environ}
     exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in kept.items())
-    command = f"exec {shlex.quote(sys.executable)} -m tfgrid_compose localgrid provider\n"
+    command = f"exec {shlex.join(python_module('tfgrid_compose'))} localgrid provider\n"
     paths.private_file(launcher, f"#!/bin/sh\n{exports}{command}".encode())
     launcher.chmod(0o700)
     return paths.private_file(folder / "cli.tfrc", _SETTINGS.format(provider=_PROVIDER, folder=folder).encode())

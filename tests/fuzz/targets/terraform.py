@@ -16,8 +16,9 @@ from tests.fuzz.target import Target
 from tfgrid_compose.cli.render import Terminal
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.networks import Networks
+from tfgrid_compose.deploy.outputs import parse_outputs
 from tfgrid_compose.deploy.price import DeploymentPrice
-from tfgrid_compose.deploy.steps.infrastructure import Infrastructure, check_outputs, private_keys
+from tfgrid_compose.deploy.steps.infrastructure import Infrastructure, private_keys
 from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers.terraform import Terraform, _Reader
 from tfgrid_compose.observe.events import Stream
@@ -128,7 +129,6 @@ class Fuzz(Target):
         )  # fmt: skip
         try:
             given = self._terraform.outputs()
-            check_outputs(self._pattern, given)
-            Infrastructure()._remember(context, given)  # type: ignore[arg-type]
+            Infrastructure()._remember(context, parse_outputs(self._pattern, given))  # type: ignore[arg-type]
         finally:
             self._store.forget(found.id)

@@ -306,9 +306,6 @@ class Playbook(Step):
         path = context.app.playbook()
         assert path is not None, "this step only exists when there is a playbook"
         env = hook_environment(context)
-        # Ansible would take `{{ … }}` in a value for a template of its own.
-        plain = {name: {"__ansible_unsafe": value} for name, value in env.items()}
-        mine = {name: plain[name] for name in for_machine(context)}
-        values = {**variables(context), "tfgrid_environment": plain, **mine}
+        values = {**variables(context), "tfgrid_environment": env, **{name: env[name] for name in for_machine(context)}}
         outcome = run_playbook(context, self.name, path, values)
         return f"{outcome.tasks} tasks, {len(outcome.changed)} changed something"

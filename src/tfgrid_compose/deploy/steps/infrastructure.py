@@ -11,14 +11,14 @@ from typing import Any
 from tfgrid_compose.deploy import kept
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.nextbest import NextBest
+from tfgrid_compose.deploy.outputs import parse_outputs
 from tfgrid_compose.deploy.price import remembered
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers import statebackend
 from tfgrid_compose.drivers.terraform import Terraform, find
-from tfgrid_compose.errors import GridError, InfrastructureError, PatternError, TfgridError
+from tfgrid_compose.errors import GridError, InfrastructureError, TfgridError
 from tfgrid_compose.grids.base import Grid
-from tfgrid_compose.patterns.model import Pattern
 from tfgrid_compose.state.store import Store
 from tfgrid_compose.words import count
 
@@ -82,8 +82,7 @@ class Infrastructure(Step):
                 outputs = self._made(context)
             except (GridError, InfrastructureError) as error:
                 self._next_best.move(context, error)
-        check_outputs(context.pattern.pattern, outputs)
-        self._remember(context, outputs)
+        self._remember(context, parse_outputs(context.pattern.pattern, outputs))
         self._drop_unused(context)
         machines, contracts = context.deployment.machines, context.deployment.data["contracts"]
         return f"{count(len(machines), 'machine')}, {count(len(contracts), 'contract')}"
@@ -132,10 +131,10 @@ class Infrastructure(Step):
         return f"Terraform ended what it was doing and saved its state{made}"
 
     def _remember(self, context: Context, outputs: dict[str, Any]) -> None:
-        config = outputs.get("wg_config") or ""
+        config = outputs["wg_config"]
         context.store.set_secret(context.deployment.id, "wireguard", config.encode() or None)
         context.redactor.add(*private_keys(config))
-        contracts = sorted({int(id) for ids in outputs["contracts"].values() for id in ids})
+        contracts = sorted({id for ids in outputs["contracts"].values() for id in ids})
         before = {machine["name"]: machine for machine in context.deployment.machines}
         machines = []
         for machine in outputs["machines"]:
@@ -148,32 +147,6 @@ class Infrastructure(Step):
                          nodes=context.nodes, overrides=context.overrides,
                          sizes={role: vars(size) for role, size in context.sizes.items()},
                          disks=[disk.model_dump() for disk in context.disks], price=remembered(context))  # fmt: skip
-
-
-def check_outputs(pattern: Pattern, outputs: dict[str, Any]) -> None:
-    """Raise `PatternError` unless the outputs are all that the pattern promised, in a form that the engine can use."""
-    missing = [name for name in (*pattern.outputs, "contracts") if name not in outputs]
-    if missing or not outputs.get("machines"):
-        raise _bad_output(pattern, f"did not give its output `{(missing or ['machines'])[0]}`", "the engine needs it to go on")
-    try:
-        machines = [(machine["name"] + machine["role"], machine["node"], machine["contract"]) for machine in outputs["machines"]]
-        usable = all(isinstance(names, str) and isinstance(contract, (str, int)) for names, _, contract in machines)
-        [int(id) for ids in outputs["contracts"].values() for id in ids]
-        (outputs.get("wg_config") or "").encode()
-    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
-        usable = False
-    if not usable:
-        why = "machines have a name, a role, a node and a contract; contracts are lists of numbers; wg_config is a text"
-        raise _bad_output(pattern, "gave outputs that the engine can't use", why)
-
-
-def _bad_output(pattern: Pattern, what: str, why: str) -> PatternError:
-    return PatternError(
-        f"pattern {pattern.name} {what}",
-        why=why,
-        fix="mend outputs.tf of the pattern, then run `tfgrid-compose up` again",
-        code="output-missing",
-    )
 
 
 def strays(context: Context, known: set[int]) -> list[int]:
