@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.test_plugins import block
 from tfgrid_compose.deploy import kept
-from tfgrid_compose.state import transfer
+from tfgrid_compose.state import package, transfer
 from tfgrid_compose.state.store import Store
 
 SUBNETS = {"State": {"net_a": {"Subnets": {"7": "10.1.3.0/24"}}}}
@@ -102,6 +102,6 @@ def test_a_lost_file_is_made_again(store: Store, tmp_path: Path) -> None:
 def test_an_export_carries_what_is_kept(store: Store, tmp_path: Path) -> None:
     write(tmp_path, state=json.dumps(SUBNETS).encode(), lock=block().encode())
     kept.take_in(store, "abc", tmp_path)
-    found = transfer.opened(transfer.export(store, "a passphrase"), "a passphrase").secrets
+    found = package.opened(transfer.export(store, "a passphrase"), "a passphrase").secrets
     assert {(owner, name) for owner, name, _ in found} == {("abc", kept.PROVIDER_STATE), ("abc", kept.PROVIDER_LOCK)}
     assert block().encode() not in store.path.read_bytes(), "encrypted like all that is kept"

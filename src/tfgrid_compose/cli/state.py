@@ -15,9 +15,9 @@ from tfgrid_compose.words import count
 
 if TYPE_CHECKING:
     from tfgrid_compose.deploy.repair import View
+    from tfgrid_compose.state.package import Package
     from tfgrid_compose.state.problem import Problem
     from tfgrid_compose.state.store import Store
-    from tfgrid_compose.state.transfer import Package
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _YES = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
@@ -256,13 +256,14 @@ def import_(file: Path, replace: bool, yes: bool) -> None:
 
     Exit codes: 0 imported, 6 a run goes on, 10 it can't be opened, or something is here already.
     """
+    from tfgrid_compose.state import package as packages
     from tfgrid_compose.state import transfer
 
     try:
         data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} can't be read", why=error.strerror or str(error), fix=f"ls -l {file}") from error
-    package = transfer.opened(data, _passphrase("Passphrase of the export: "))
+    package = packages.opened(data, _passphrase("Passphrase of the export: "))
     if replace:
         _ask_to_replace(package, yes)
     done = transfer.take_in(package, _stays_here, replace=replace)

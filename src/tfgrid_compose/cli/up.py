@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from tfgrid_compose.grids.registry import NETWORKS, open_grid
 from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.manifest.sizes import NAMED_SIZES
 from tfgrid_compose.observe.events import Stream
+from tfgrid_compose.state.names import NAME
 from tfgrid_compose.state.store import Store
 
 # The tunnel first, then what is seen through it, then whatever mending that brought to light.
@@ -80,7 +80,7 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], given: d
             )
         pairs[name] = value
     chosen = given.get("name")
-    if chosen is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", chosen):
+    if chosen is not None and not NAME.fullmatch(chosen):
         raise UsageError(
             f"{chosen!r} is no name for a deployment", why="it takes letters, digits, `.`, `_` and `-`, at most 63",
             fix="--name my-app", code="name-invalid",

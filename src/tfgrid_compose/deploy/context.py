@@ -145,12 +145,12 @@ class Context:
 
 def deployment_folder(deployment: Deployment) -> Path:
     """The folder of a deployment under the state folder."""
-    return paths.private_dir(paths.state_dir() / "deployments" / deployment.id)
+    return paths.private_dir(paths.deployment_dir(deployment.id))
 
 
 def key_file(store: Store, deployment: Deployment) -> Path:
     """The deployment's private key, written to memory for ssh; never to a disk."""
-    path = paths.runtime_dir() / "keys" / deployment.id
+    path = paths.below(paths.runtime_dir() / "keys", deployment.id)
     if not path.exists():
         stored = store.secret(deployment.id, "ssh")
         if stored:

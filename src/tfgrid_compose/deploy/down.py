@@ -63,7 +63,7 @@ class Removal:
         self._grid: Grid = open_grid(deployment.network)
         self._contracts = {int(id) for id in deployment.data.get("contracts", [])}
         self._dns_problem: TfgridError | None = None
-        self._keys = paths.runtime_dir() / "keys" / deployment.id
+        self._keys = paths.below(paths.runtime_dir() / "keys", deployment.id)
         self._folder = deployment_folder(deployment)
 
     def run(self) -> list[Check]:
@@ -254,12 +254,12 @@ def left_text(contracts: list[int]) -> str:
 
 def remove_files(deployment: Deployment) -> None:
     """Remove what this computer keeps for one deployment: its folder, keys, tunnel configuration, Ansible's files."""
-    keys = paths.runtime_dir() / "keys" / deployment.id
+    keys = paths.below(paths.runtime_dir() / "keys", deployment.id)
     for secret in (keys, wireguard.config_path(str(deployment.data.get("interface", "")))):
         # With what a process left that was killed while it wrote them.
         for path in (secret, *secret.parent.glob(f".{secret.name}.*")):
             path.unlink(missing_ok=True)
-    for folder in (deployment_folder(deployment), paths.runtime_dir() / "ansible" / deployment.id):
+    for folder in (deployment_folder(deployment), paths.below(paths.runtime_dir() / "ansible", deployment.id)):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -19,7 +19,7 @@ from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest.load import load_app, nearest
 from tfgrid_compose.manifest.scripts import release_file
 from tfgrid_compose.patterns.load import load as load_pattern
-from tfgrid_compose.state import lease, settings
+from tfgrid_compose.state import lease, paths, settings
 from tfgrid_compose.state.store import Deployment, Store
 
 _FACTS = """ps -o etimes= -p 1 | tr -d ' '; cat /proc/loadavg | cut -d' ' -f1
@@ -170,7 +170,7 @@ def hook_log(store: Store, deployment: Deployment, hook: str, number: int | None
     runs = sorted(folder.glob("run-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
     runs = [run for run in runs if number in (None, int(run.name.split("-")[1]))]
     for run in runs:
-        path = run / f"{hook}.log"
+        path = paths.below(run, f"{hook}.log")
         if path.is_file():
             return path
     known = sorted({path.stem for run in runs for path in run.glob("*.log")})

@@ -189,7 +189,7 @@ def unpacked(deployment: Deployment, release: Release) -> Iterator[Path]:
 
 def tidy(deployment: Deployment) -> None:
     """Remove what a process that was killed has left unpacked."""
-    base = paths.state_dir() / "deployments" / deployment.id / "tmp"
+    base = paths.deployment_dir(deployment.id) / "tmp"
     if base.is_dir():
         with _in_use(base):
             pass
@@ -219,7 +219,7 @@ def pattern_of(release: Release, folder: Path) -> LoadedPattern:
             return installed
     except PatternError:
         pass  # It was removed or broken since; the release has its own copy.
-    target = folder.parent / "patterns" / wanted["name"]
+    target = paths.below(folder.parent / "patterns", str(wanted["name"]))
     target.mkdir(parents=True)
     bundles.unpack(blobs.get(release.data["pattern_archive"]), target)
     return patterns.load_folder(target)

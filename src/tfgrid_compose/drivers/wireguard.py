@@ -89,7 +89,7 @@ def is_up(interface: str) -> bool:
 
 def config_path(interface: str) -> Path:
     """Where the configuration stands while the tunnel is up: in memory, never on a disk."""
-    return paths.runtime_dir() / "wireguard" / f"{interface}.conf"
+    return paths.below(paths.runtime_dir() / "wireguard", f"{interface}.conf")
 
 
 def up(interface: str, config: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tfgrid_compose.state.names import NAME
+
 PROJECT = "tfgrid-compose"
 _ID = re.compile(r"(?:^|_)([0-9a-f]{16})$")
 
@@ -15,6 +17,6 @@ def deployment_of(name: str) -> str:
 
 
 def app_of(project: str) -> str:
-    """The app's name in a contract's project (`tfgrid-compose/my-app`); empty when it is none of ours."""
+    """The app's name in a contract's project (`tfgrid-compose/my-app`); empty when it is none of ours, or no name of an app."""
     owner, _, app = project.partition("/")
-    return app if owner == PROJECT else ""
+    return app if owner == PROJECT and NAME.fullmatch(app) else ""

@@ -66,7 +66,7 @@ def examine(data: bytes) -> str:
     try:
         with contextlib.closing(in_memory(data)) as db:
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
-            if db.execute("PRAGMA integrity_check").fetchone()[0] != "ok" or version < 1:
+            if db.execute("PRAGMA integrity_check").fetchone()[0] != "ok" or version < 1 or _has_programs(db):
                 return DAMAGED
             if version > SCHEMA_VERSION:
                 return NEWER
@@ -97,6 +97,11 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
         run_script(db, MIGRATIONS[target])
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     db.execute("COMMIT")
+
+
+def _has_programs(db: sqlite3.Connection) -> bool:
+    """Whether there is what would be done or looked up behind our back: we never made a trigger or a view."""
+    return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()[0])
 
 
 def _has_all(db: sqlite3.Connection) -> bool:

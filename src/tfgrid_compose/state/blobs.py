@@ -23,13 +23,13 @@ def put(data: bytes) -> str:
     """Keep an archive; returns its SHA-256. Raises `StateError` when the disk refuses it."""
     digest = hashlib.sha256(data).hexdigest()
     # Also where it is already: one that was damaged is whole again, and one that nothing named is young again.
-    paths.private_file(folder() / digest, data)
+    paths.private_file(paths.below(folder(), digest), data)
     return digest
 
 
 def get(digest: str) -> bytes:
     """An archive, checked against its digest. Raises `StateError` when it is gone or changed."""
-    path = folder() / digest
+    path = paths.below(folder(), digest)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -81,7 +81,7 @@ def _first_line(text: str) -> str:
 
 def _rows(store: Store, *, closely: bool = False) -> Iterator[Problem]:
     """Values that can't be read: no JSON, a checksum that doesn't fit, text where a number stands."""
-    for text in odd_rows(store, closely=closely):
+    for text in odd_rows(store._rows, closely=closely):
         yield Problem("row-unreadable", text, backups.remedy())
 
 

@@ -200,12 +200,9 @@ class Database:
 
     def _parsed(self, text: str) -> dict[str, Any]:
         try:
-            found = json.loads(_without_checksum(text))
-        except (ValueError, TypeError, RecursionError) as error:
+            return parsed(text)
+        except ValueError as error:
             raise damaged(self.path, str(error)) from error
-        if not isinstance(found, dict):
-            raise damaged(self.path, "a value is not what was written")
-        return found
 
     # Single facts
 
@@ -229,6 +226,17 @@ def with_checksum(value: dict[str, Any]) -> str:
     """JSON of an object, with a checksum as its last value, under the empty key."""
     text = json.dumps(value)
     return f'{text[:-1]}{", " if value else ""}"": "{zlib.crc32(text.encode()):08x}"}}'
+
+
+def parsed(text: Any) -> dict[str, Any]:
+    """The object that `with_checksum` wrote. Raises `ValueError` for what is none, or was changed since."""
+    try:
+        found = json.loads(_without_checksum(text))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(found, dict):
+        raise ValueError("a value is not what was written")
+    return found
 
 
 def _without_checksum(text: str) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tfgrid_compose.errors import NotFoundError, StateError
-from tfgrid_compose.state.database import Database, with_checksum
+from tfgrid_compose.state.database import Database, damaged, with_checksum
+from tfgrid_compose.state.names import odd_deployment
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class Deployments(Database):
 
     def _deployment(self, row: sqlite3.Row) -> Deployment:
         data = self._parsed(row["data"])
+        odd = odd_deployment(row["id"], row["name"], row["network"], data)
+        if odd:
+            raise damaged(self.path, odd)
         return Deployment(row["id"], row["name"], row["network"], row["status"], row["created"], row["updated"], data)
 
     def deployments(self) -> list[Deployment]:
@@ -88,6 +92,11 @@ class Deployments(Database):
             return self._put(db, deployment)
 
     def _put(self, db: sqlite3.Connection, deployment: Deployment) -> Deployment:
+        odd = odd_deployment(deployment.id, deployment.name, deployment.network, deployment.data)
+        if odd:
+            raise StateError(
+                f"the deployment {deployment.name!r} can't be recorded", why=odd, fix="tfgrid-compose doctor", code="name-unsafe"
+            )
         stamped = replace(deployment, updated=time.time())
         db.execute(
             "INSERT INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"

@@ -36,9 +36,9 @@ def look_at_folders(store: Store) -> Iterator[Problem]:
     base = paths.state_dir() / "deployments"
     known = {item.id: item for item in store.deployments()}
     for item in known.values():
-        if item.machines and not (base / item.id).is_dir():
+        if item.machines and not paths.deployment_dir(item.id).is_dir():
             text = f"the folder of {item.name} is gone, and with it the keys of its machines as they were first seen"
-            yield Problem("folder-missing", text, mend=partial(_made, base / item.id))
+            yield Problem("folder-missing", text, mend=partial(_made, paths.deployment_dir(item.id)))
     for path in sorted(base.iterdir()) if base.is_dir() else ():
         # A Terraform state that a crash left in clear may be all that knows what stands on the grid.
         if path.name not in known and not (path / "terraform" / "errored.tfstate").exists():

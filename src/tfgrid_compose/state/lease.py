@@ -27,7 +27,7 @@ _RECORD = {"user": str, "host": str, "pid": int, "command": str, "start": int}
 
 
 def _path(name: str) -> Path:
-    return paths.private_dir(paths.state_dir() / "locks") / f"{name}.lock"
+    return paths.below(paths.private_dir(paths.state_dir() / "locks"), f"{name}.lock")
 
 
 def holder(name: str) -> dict[str, Any] | None:

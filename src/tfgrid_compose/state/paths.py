@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import TextIO
 
 from tfgrid_compose.errors import StateError
 
 _APP = "tfgrid-compose"
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,199}")
 
 
 def _base(variable: str, default: str) -> Path:
@@ -39,6 +41,27 @@ def runtime_dir() -> Path:
     if os.path.isabs(raw) and os.access(raw, os.W_OK):
         return Path(raw) / _APP
     return Path("/dev/shm") / f"{_APP}-{owner()[0]}"  # noqa: S108  # a 0700 folder of our own
+
+
+def below(folder: Path, *names: str) -> Path:
+    """A path of plain names below a folder: the one place where an id or a name becomes part of a path.
+
+    Raises `StateError` for a name that could lead anywhere else.
+    """
+    for name in names:
+        if not _PLAIN.fullmatch(name):
+            raise StateError(
+                f"{name[:80]!r} can't be the name of a file",
+                why=f"it is no plain word, and could lead out of {folder}",
+                fix="tfgrid-compose state check",
+                code="name-unsafe",
+            )
+    return folder.joinpath(*names)
+
+
+def deployment_dir(id: str) -> Path:
+    """The folder of a deployment, which need not be there. Raises `StateError` for what is no id."""
+    return below(state_dir() / "deployments", id)
 
 
 def owner() -> tuple[int, int]:

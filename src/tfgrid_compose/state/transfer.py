@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
-import io
 import json
 import os
 import sqlite3
-import tarfile
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +19,18 @@ from tfgrid_compose.state import backups, blobs, envelope, paths, whoami
 from tfgrid_compose.state.audit import audited
 from tfgrid_compose.state.database import with_checksum
 from tfgrid_compose.state.keys import Keys
+from tfgrid_compose.state.package import (
+    BLOBS,
+    DATABASE,
+    FACTS,
+    FORMAT,
+    KEYS,
+    KNOWN_HOSTS,
+    SECRETS,
+    Package,
+    packed,
+    to_text,
+)  # fmt: skip
 from tfgrid_compose.state.quiet import quiet
 from tfgrid_compose.state.restore import swap
 from tfgrid_compose.state.store import Deployment, Store
@@ -32,18 +40,6 @@ from tfgrid_compose.words import count
 # Says which networks live on one computer only: deployments there can't be moved, but only built anew.
 StaysHere = Callable[[str], bool]
 _OF_MACHINES = ("tfstate", "provider-state", "wireguard")
-
-
-@dataclass(frozen=True)
-class Package:
-    """An export, opened. `computer` names where it was made; `secrets` are (deployment, name, value)."""
-
-    facts: dict[str, Any]
-    database: bytes
-    keys: Keys
-    secrets: list[tuple[str, str, bytes]]
-    blobs: dict[str, bytes]
-    known_hosts: dict[str, bytes]
 
 
 @dataclass
@@ -74,20 +70,20 @@ def export(store: Store, passphrase: str) -> bytes:
     found = store.deployments()
     named = [item.data.get(key) for one in found for item in store.releases(one.id) for key in ("archive", "pattern_archive")]
     facts = {
-        "format": 1, "program": __version__, "at": time.time(), "who": whoami.who(), "computer": computer(),
+        "format": FORMAT, "program": __version__, "at": time.time(), "who": whoami.who(), "computer": computer(),
         "audit": store.audit_head(), "deployments": [[item.id, item.name, item.network] for item in found],
     }  # fmt: skip
-    secrets = [[owner, name, _text(value)] for owner, name, value in _secrets(store)]
+    secrets = [[owner, name, to_text(value)] for owner, name, value in _secrets(store)]
     members = {
-        "facts.json": json.dumps(facts).encode(), "state.db": database, "secrets.json": json.dumps(secrets).encode(),
-        "keys.json": json.dumps(_keys_out(store.vault.keys(make=True))).encode(),
+        FACTS: json.dumps(facts).encode(), DATABASE: database, SECRETS: json.dumps(secrets).encode(),
+        KEYS: json.dumps(_keys_out(store.vault.keys(make=True))).encode(),
     }  # fmt: skip
-    members |= {f"blobs/{digest}": data for digest in sorted({str(item) for item in named if item}) if (data := _blob(digest))}
+    members |= {f"{BLOBS}{digest}": data for digest in sorted({str(item) for item in named if item}) if (data := _blob(digest))}
     for item in found:
-        path = paths.state_dir() / "deployments" / item.id / "known_hosts"
+        path = paths.deployment_dir(item.id) / "known_hosts"
         if path.is_file():
-            members[f"known_hosts/{item.id}"] = path.read_bytes()
-    return envelope.close(_pack(members), passphrase)
+            members[f"{KNOWN_HOSTS}{item.id}"] = path.read_bytes()
+    return envelope.close(packed(members), passphrase)
 
 
 def _secrets(store: Store) -> list[tuple[str, str, bytes]]:
@@ -114,82 +110,17 @@ def computer() -> str:
     return hashlib.sha256(f"tfgrid-compose {name or whoami.host()}".encode()).hexdigest()
 
 
-def _pack(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=3) as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(data), 0o600
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def _keys_out(keys: Keys) -> dict[str, Any]:
-    return {"ring": [_text(key) for key in keys.ring], "fingerprint": _text(keys.fingerprint)}
+    return {"ring": [to_text(key) for key in keys.ring], "fingerprint": to_text(keys.fingerprint)}
 
 
 # In
 
 
-def opened(data: bytes, passphrase: str) -> Package:
-    """Open an export. Raises `StateError` when it can't be opened, or is not whole."""
-    plain = envelope.open_(data, passphrase)
-    try:
-        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:gz") as tar:
-            members = {item.name: file.read() for item in tar if (file := tar.extractfile(item))}
-        keys = json.loads(members["keys.json"])
-        package = Package(
-            json.loads(members["facts.json"]), members["state.db"],
-            Keys(tuple(_bytes(key) for key in keys["ring"]), _bytes(keys["fingerprint"])),
-            [(owner, name, _bytes(value)) for owner, name, value in json.loads(members["secrets.json"])],
-            _below(members, "blobs/"), _below(members, "known_hosts/"),
-        )  # fmt: skip
-        _check_names(package)
-    except (KeyError, TypeError, ValueError, RecursionError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise _unusable("something in it is missing") from error
-    if package.facts.get("format") != 1 or backups.examine(package.database) == backups.NEWER:
-        raise _unusable("a newer tfgrid-compose made it")
-    if backups.examine(package.database) != backups.GOOD:
-        raise _unusable("the database in it is damaged")
-    if not {row[0] for row in package.facts["deployments"]} <= _read_through(package.database):
-        raise _unusable("the database in it lacks a deployment")
-    return package
-
-
-def _read_through(database: bytes) -> set[str]:
-    """The ids of the deployments in a database of which every row was read: half an import would be worse than none."""
-    try:
-        with contextlib.closing(backups.in_memory(database)) as db:
-            for table in ("runs", "steps", "done", "releases"):
-                db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  # fixed names
-            return {row[0] for row in db.execute("SELECT id, * FROM deployments")}
-    except backups.UNREADABLE as error:
-        raise _unusable("the database in it is damaged") from error
-
-
-def _check_names(package: Package) -> None:
-    """Raise `ValueError` unless deployments are listed as (id, name, network), and secrets have an owner and a name."""
-    listed = package.facts["deployments"]
-    names = [part for row in (*listed, *(secret[:2] for secret in package.secrets)) for part in row]
-    if any(not isinstance(row, list) or len(row) != 3 for row in listed) or not all(isinstance(name, str) for name in names):
-        raise ValueError("names that are none")
-    "".join(names).encode()  # What is no text is no name; that is a `ValueError`, too.
-
-
-def _below(members: dict[str, bytes], folder: str) -> dict[str, bytes]:
-    """Files of a folder; names that are no plain names of ours are left out."""
-    found = {name.removeprefix(folder): data for name, data in members.items() if name.startswith(folder)}
-    return {name: data for name, data in found.items() if name.isalnum()}
-
-
-def _unusable(why: str) -> StateError:
-    return StateError("the export can't be used", why=why, fix="export it again with this version", code="export-unreadable")
-
-
 def conflicts(store: Store, package: Package) -> list[Deployment]:
     """Deployments that stand in the way: those with the id, or the name and network, of one in the export."""
     found = []
-    for id, name, network in package.facts["deployments"]:
+    for id, name, network in package.deployments:
         found += [item for item in store.deployments() if item.id == id or (item.name, item.network) == (name, network)]
     return list({item.id: item for item in found}.values())
 
@@ -213,7 +144,7 @@ def take_in(package: Package, stays_here: StaysHere, *, replace: bool = False) -
         with Store() as store:
             if package.facts.get("computer") != computer():
                 done.emptied = _emptied(store, package, stays_here)
-            done.elsewhere = [text for id, *_ in package.facts["deployments"] if (text := _without_folder(store.deployment(id)))]
+            done.elsewhere = [text for id, *_ in package.deployments if (text := _without_folder(store.deployment(id)))]
     return done
 
 
@@ -241,10 +172,7 @@ def _is_empty(store: Store) -> bool:
 
 def _whole(package: Package, path: Path) -> Imported:
     """The database and the keys as they were; the key of fingerprints too, so that nothing looks changed to `up`."""
-    with contextlib.closing(backups.in_memory(package.database)) as db:
-        backups.migrate(db, int(db.execute("PRAGMA user_version").fetchone()[0]))
-        data = bytes(db.serialize())
-    fresh = paths.private_file(path.with_name(f".{path.name}.restored-{os.getpid()}"), data)
+    fresh = paths.private_file(path.with_name(f".{path.name}.restored-{os.getpid()}"), package.database)
     vault = Vault(path.with_name("key"))
     if vault.exists():
         vault.keys()  # A passphrase that protects them protects the new ones too.
@@ -262,9 +190,8 @@ def _merged(package: Package, blocking: list[Deployment]) -> Imported:
     """Row by row, secrets under our own key."""
     done = Imported(replaced=[item.name for item in blocking])
     with contextlib.closing(backups.in_memory(package.database)) as source, Store() as store:
-        backups.migrate(source, int(source.execute("PRAGMA user_version").fetchone()[0]))
         source.row_factory = sqlite3.Row
-        ids = [str(item[0]) for item in package.facts["deployments"]]
+        ids = [id for id, *_ in package.deployments]
         head = package.facts.get("audit")
         with audited(store, "state import", whole=False, source=package.facts.get("who"), source_head=head) as turn:
             for item in blocking:
@@ -315,7 +242,7 @@ def _files(package: Package) -> None:
         if hashlib.sha256(data).hexdigest() == digest:
             blobs.put(data)
     for id, data in package.known_hosts.items():
-        paths.private_file(paths.state_dir() / "deployments" / id / "known_hosts", data)
+        paths.private_file(paths.deployment_dir(id) / "known_hosts", data)
 
 
 def _emptied(store: Store, package: Package, stays_here: StaysHere) -> list[str]:
@@ -324,7 +251,7 @@ def _emptied(store: Store, package: Package, stays_here: StaysHere) -> list[str]
     They become ones that `up` builds anew, with the same keys, values and releases.
     """
     names = []
-    for id, name, network in package.facts["deployments"]:
+    for id, name, network in package.deployments:
         if not stays_here(network):
             continue
         found = store.deployment(id)
@@ -334,11 +261,3 @@ def _emptied(store: Store, package: Package, stays_here: StaysHere) -> list[str]
         store.undo(id, *store.done(id))
         names.append(name)
     return names
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)

@@ -9,6 +9,7 @@ from tests.fuzz.targets import (
     backup,
     environment,
     events,
+    export,
     gitrules,
     gridproxy,
     ignore,
@@ -24,7 +25,7 @@ from tests.fuzz.targets import (
 )
 
 _MODULES = (
-    manifest, pattern, environment, ignore, gitrules, archive, statefile, keyfile, backup, ledger, lease, events, terraform, ansible, provider,
+    manifest, pattern, environment, ignore, gitrules, archive, statefile, keyfile, backup, export, ledger, lease, events, terraform, ansible, provider,
     gridproxy, words,
 )  # fmt: skip
 ALL: dict[str, type[Target]] = {module.Fuzz.name: module.Fuzz for module in _MODULES}

@@ -18,6 +18,7 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets.keyfile import _cheap
 from tfgrid_compose.errors import NotFoundError, StateError
 from tfgrid_compose.state import backups, envelope, rotation, transfer
+from tfgrid_compose.state import package as packages
 from tfgrid_compose.state.restore import restore
 from tfgrid_compose.state.store import Store
 from tfgrid_compose.state.vault import Vault
@@ -92,7 +93,7 @@ class Fuzz(Target):
             if kind == "backup":
                 self._look(*what)
             elif kind == "bytes":
-                transfer.opened(what, _WORDS)
+                packages.opened(what, _WORDS)
             else:
                 self._take_in(*what)
 
@@ -117,7 +118,7 @@ class Fuzz(Target):
 
     def _take_in(self, name: str, data: bytes | None, into_empty: bool) -> None:
         members = {key: value for key, value in {**self._members, name: data}.items() if value is not None}
-        package = transfer.opened(envelope.close(transfer._pack(members), _WORDS), _WORDS)
+        package = packages.opened(envelope.close(packages.packed(members), _WORDS), _WORDS)
         self._state.empty() if into_empty else self._state.put("whole")
         done = transfer.take_in(package, lambda network: network == "local", replace=True)
         json.dumps(vars(done))

@@ -153,7 +153,7 @@ def test_what_is_kept_is_encrypted_and_no_stray() -> None:
 
 
 def test_accounts_survive_rotation_backup_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tfgrid_compose.state import rotation, transfer
+    from tfgrid_compose.state import package, rotation, transfer
 
     with Store() as store:
         account.keep(store, account.Signed("main", "sr25519", Secret(PHRASE)))
@@ -162,14 +162,14 @@ def test_accounts_survive_rotation_backup_and_export(tmp_path: Path, monkeypatch
         data = transfer.export(store, "correct horse")
     assert b"lonely" not in data
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
-    transfer.take_in(transfer.opened(data, "correct horse"), lambda network: network == "local")
+    transfer.take_in(package.opened(data, "correct horse"), lambda network: network == "local")
     assert account.signed_in("main").address == SR25519
     with Store() as store:
         assert check.look_into(store) == []
 
 
 def test_an_import_does_not_replace_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tfgrid_compose.state import transfer
+    from tfgrid_compose.state import package, transfer
 
     with Store() as store:
         account.keep(store, account.Signed("main", "sr25519", Secret(PHRASE)))
@@ -178,7 +178,7 @@ def test_an_import_does_not_replace_an_account(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     with Store() as store:
         account.keep(store, account.Signed("main", "sr25519", Secret(ALICE_SEED)))
-    transfer.take_in(transfer.opened(data, "correct horse"), lambda network: network == "local")
+    transfer.take_in(package.opened(data, "correct horse"), lambda network: network == "local")
     assert account.signed_in("main").address == ALICE
     assert account.signed_in("test").address == SR25519
 

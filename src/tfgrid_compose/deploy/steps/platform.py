@@ -83,7 +83,7 @@ def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, A
         playbook,
         hosts(context),
         values,
-        folder=paths.private_dir(paths.runtime_dir() / "ansible" / context.deployment.id),
+        folder=paths.private_dir(paths.below(paths.runtime_dir() / "ansible", context.deployment.id)),
         log=context.logs / f"{step}.log",
         on_task=lambda name, milestone: context.progress(step, name, milestone),
         redact=context.redactor.text,
