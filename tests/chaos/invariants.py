@@ -13,7 +13,7 @@ from tests.chaos.strikes import INTERRUPT, SIGNAL
 from tfgrid_compose.deploy.steps.infrastructure import STATE
 from tfgrid_compose.deploy.steps.layout import ROOT
 from tfgrid_compose.deploy.tfstate import contracts_in
-from tfgrid_compose.drivers import wireguard
+from tfgrid_compose.drivers import wgconfig
 from tfgrid_compose.errors import StateError
 from tfgrid_compose.grids.marks import deployment_of
 from tfgrid_compose.state import blobs, check, lease
@@ -108,7 +108,7 @@ def _agreed_tunnel(bench: Bench, store: Store, deployment: Deployment) -> None:
     interface, ip_range = deployment.data["interface"], deployment.data["ip_range"]
     _hold(set(bench.world.tunnels) == {interface}, f"tunnels {set(bench.world.tunnels)}")
     config = (store.secret(deployment.id, "wireguard") or b"").decode()
-    _hold(bench.world.tunnels[interface].config == wireguard.narrowed(config, ip_range), "the tunnel has another configuration")
+    _hold(bench.world.tunnels[interface].config == wgconfig.narrowed(config, ip_range), "the tunnel has another configuration")
     _hold(ip_range in bench.world.tunnels[interface].routes, "the tunnel has no routes")
 
 

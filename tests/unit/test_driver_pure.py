@@ -367,13 +367,6 @@ def test_interfaces_are_called_after_their_app(app: str, taken: list[str], name:
     assert wireguard.interface_name(app, taken) == name
 
 
-def test_only_this_deployments_tunnel_addresses_are_routed() -> None:
-    text = "\n[Interface]\nAddress = 100.64.7.2\n[Peer]\nAllowedIPs = 10.7.0.0/16, 100.64.0.0/16\nEndpoint = 1.2.3.4:5\n\t"
-    assert wireguard.narrowed(text, "10.7.0.0/16") == (
-        "[Interface]\nAddress = 100.64.7.2\n[Peer]\nAllowedIPs = 10.7.0.0/16, 100.64.7.0/24\nEndpoint = 1.2.3.4:5\n"
-    )
-
-
 def ip_prints(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Let `ip` print a text."""
     monkeypatch.setattr(wireguard, "run", lambda argv, **_: Finished(tuple(argv), 0, text, ""))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import StateError
 from tfgrid_compose.state import paths
 
@@ -70,10 +71,14 @@ def test_a_file_that_is_replaced_becomes_private(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 
-def test_on_a_full_disk_the_old_file_stays_whole_and_nothing_is_left(tmp_path: Path) -> None:
+def full(_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_on_a_full_disk_the_old_file_stays_whole_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_text("old")
-    (tmp_path / f".file.{os.getpid()}").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StateError) as caught:
         paths.private_file(file, b"new")
     assert (caught.value.code, caught.value.why) == ("disk-full", "the disk is full")
@@ -123,7 +128,7 @@ def test_under_sudo_our_files_belong_to_the_user_who_called_it(tmp_path: Path, m
     assert Path("/etc/passwd").stat().st_uid == 0
 
 
-@pytest.mark.parametrize(("uid", "gid"), [("", ""), ("1000", ""), ("x", "1"), ("-1", "1")])
+@pytest.mark.parametrize(("uid", "gid"), [("", ""), ("1000", ""), ("x", "1"), ("-1", "1"), ("²", "1"), ("٣", "1")])
 def test_without_a_whole_sudo_record_files_are_the_callers(monkeypatch: pytest.MonkeyPatch, uid: str, gid: str) -> None:
     monkeypatch.setenv("TFGRID_SUDO_UID", uid)
     monkeypatch.setenv("TFGRID_SUDO_GID", gid)
@@ -135,3 +140,111 @@ def test_giving_a_tree_that_is_not_there_does_nothing(tmp_path: Path, monkeypatc
     monkeypatch.setenv("TFGRID_SUDO_GID", "12345")
     paths.give_all(tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
+
+
+# Folders that somebody else may have made
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that everybody can write into, as the one in which running things have their place."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    return folder / "tfgrid-compose"
+
+
+Squat = Callable[[Path], object]
+BEFORE: dict[str, Squat] = {
+    "open to all": lambda folder: (folder.mkdir(), folder.chmod(0o777)),
+    "read by all": lambda folder: (folder.mkdir(), folder.chmod(0o755)),
+    "of somebody else": lambda folder: (folder.mkdir(mode=0o700), os.chown(folder, 12345, 12345)),
+    "a link": lambda folder: (folder.symlink_to(folder.parent.parent), os.chown(folder, 12345, 12345, follow_symlinks=False)),
+    "a file": lambda folder: folder.write_text(""),
+}
+
+
+@needs_root
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_runtime_folder_that_somebody_made_before_us_is_refused(shared: Path, before: str) -> None:
+    BEFORE[before](shared)
+    for way in (paths.runtime_dir, lambda: paths.runtime_dir() / "keys", lambda: wireguard.config_path("wg-x")):
+        with pytest.raises(StateError) as caught:
+            way()
+        assert caught.value.code == "folder-untrusted" and str(shared) in caught.value.what
+    assert caught.value.why and "remove it" in caught.value.fix
+    assert before == "a file" or before == "a link" or list(shared.iterdir()) == []
+
+
+def test_a_runtime_folder_of_our_own_is_private_and_used_again(shared: Path) -> None:
+    for _ in range(2):
+        file = paths.private_file(paths.runtime_dir() / "keys" / "abc", b"key")
+    assert shared.stat().st_mode & 0o777 == 0o700 and file.read_bytes() == b"key"
+
+
+@needs_root
+def test_nothing_is_made_below_a_shared_folder_in_what_others_made(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 12345, 12345)
+    for way in (
+        lambda path: paths.private_dir(path),
+        lambda path: paths.private_file(path, b"x"),
+        lambda path: paths.private_log(path),
+    ):
+        with pytest.raises(StateError) as caught:
+            way(tmp_path / "theirs" / "a" / "b")
+        assert caught.value.code == "folder-untrusted"
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "dead link", "hard link", "pipe"])
+def test_what_lies_in_the_way_of_a_file_is_not_written_through(tmp_path: Path, kind: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("old")
+
+    def lay(path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.hardlink_to(victim) if kind == "hard link" else path.symlink_to(victim if kind == "link" else tmp_path / "new")
+
+    lay(tmp_path / "a" / f".file.{os.getpid()}")
+    assert paths.private_file(tmp_path / "a" / "file", b"x").read_bytes() == b"x"
+    lay(tmp_path / "a" / "log")
+    with pytest.raises(StateError):
+        paths.private_log(tmp_path / "a" / "log")
+    assert victim.read_text() == "old" and not (tmp_path / "new").exists()
+
+
+@needs_root
+def test_under_sudo_a_link_of_the_user_leads_root_only_to_what_is_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TFGRID_SUDO_UID", "12345")
+    monkeypatch.setenv("TFGRID_SUDO_GID", "12345")
+    for name, owner in (("home", 12345), ("theirs", 12345), ("roots", 0)):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, owner, owner)
+    for name in ("theirs", "roots"):
+        link = tmp_path / "home" / f"to-{name}"
+        link.symlink_to(tmp_path / name)
+        os.chown(link, 12345, 12345, follow_symlinks=False)
+    assert paths.private_file(tmp_path / "home" / "to-theirs" / "a", b"x").exists()
+    with pytest.raises(StateError) as caught:
+        paths.private_file(tmp_path / "home" / "to-roots" / "a", b"x")
+    assert caught.value.code == "folder-untrusted" and "belongs to user 0" in caught.value.why
+    assert list((tmp_path / "roots").iterdir()) == []
+
+
+@needs_root
+def test_a_second_name_of_a_file_of_root_is_not_given_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFGRID_SUDO_UID", "12345")
+    monkeypatch.setenv("TFGRID_SUDO_GID", "12345")
+    (tmp_path / "secret").write_text("")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "second").hardlink_to(tmp_path / "secret")
+    paths.give_all(tmp_path / "a")
+    assert ((tmp_path / "secret").stat().st_uid, (tmp_path / "a" / "b").stat().st_uid) == (0, 12345)

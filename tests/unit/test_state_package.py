@@ -160,6 +160,9 @@ def test_a_name_that_could_lead_elsewhere_becomes_no_path(name: str, tmp_path: P
     with pytest.raises(StateError) as caught:
         paths.below(tmp_path, name)
     assert caught.value.code == "name-unsafe"
+    with pytest.raises(StateError) as caught:
+        blobs.get(name)
+    assert caught.value.code == "release-damaged"
     ways: list[Callable[[], object]] = [
         lambda: blobs.get(name),
         lambda: paths.deployment_dir(name),

@@ -10,7 +10,6 @@ from pathlib import Path
 from tfgrid_compose.drivers.process import CommandError, run
 from tfgrid_compose.drivers.sudo import as_root
 from tfgrid_compose.errors import TunnelError
-from tfgrid_compose.grids.addresses import WIREGUARD_SUPERNET
 from tfgrid_compose.state import paths
 
 MAX_NAME = 15
@@ -54,18 +53,6 @@ def _is_route(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def narrowed(config: str, ip_range: str) -> str:
-    """The grid's configuration in our words: only this deployment's ranges are routed.
-
-    The grid writes AllowedIPs 100.64.0.0/16 into every configuration, so that two tunnels would
-    fight for it; the tunnel addresses of 10.A.0.0/16 are all in 100.64.A.0/24.
-    """
-    own = f"100.64.{ip_range.split('.')[1]}.0/24"
-    lines = [line.strip() for line in config.strip().splitlines() if line.strip()]
-    text = "\n".join(line.replace(WIREGUARD_SUPERNET, own) for line in lines)
-    return text + "\n"
 
 
 def overlapping(ip_range: str, interface: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tfgrid_compose.errors import StateError
-from tfgrid_compose.state import paths
+from tfgrid_compose.state import names, paths
 
 # A blob is written before the record that names it; one that young may belong to a run that goes on.
 _SETTLED = 3600.0
@@ -29,24 +29,21 @@ def put(data: bytes) -> str:
 
 def get(digest: str) -> bytes:
     """An archive, checked against its digest. Raises `StateError` when it is gone or changed."""
+    if not names.DIGEST.fullmatch(digest):
+        raise _damaged("the archive of a release can't be read", f"the release names {digest[:80]!r}, which is no digest")
     path = paths.below(folder(), digest)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StateError(
-            "the archive of a release can't be read",
-            why=f"{path}: {error.strerror or error}",
-            fix="tfgrid-compose history shows the releases; roll back to another one, or run `tfgrid-compose up`",
-            code="release-damaged",
-        ) from error
+        raise _damaged("the archive of a release can't be read", f"{path}: {error.strerror or error}") from error
     if hashlib.sha256(data).hexdigest() != digest:
-        raise StateError(
-            "the archive of a release was changed",
-            why=f"{path} does not have the digest that it is called after",
-            fix="tfgrid-compose history shows the releases; roll back to another one, or run `tfgrid-compose up`",
-            code="release-damaged",
-        )
+        raise _damaged("the archive of a release was changed", f"{path} does not have the digest that it is called after")
     return data
+
+
+def _damaged(what: str, why: str) -> StateError:
+    fix = "tfgrid-compose history shows the releases; roll back to another one, or run `tfgrid-compose up`"
+    return StateError(what, why=why, fix=fix, code="release-damaged")
 
 
 def prune(needed: Collection[str]) -> int:

@@ -41,7 +41,7 @@ class Database:
             raise lost(self.path)
         try:
             if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
+                os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
                 paths.give_all(self.path.parent)
             with self._explained():
                 self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)

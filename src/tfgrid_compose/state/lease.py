@@ -68,7 +68,7 @@ def hold(name: str, *, wait: float = 0.0, waiting: Callable[[str], None] = lambd
     """
     path = _path(name)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise paths.write_error(path, error) from error
     try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from pathlib import Path
 from typing import TextIO
 
 from tfgrid_compose.errors import StateError
+from tfgrid_compose.state import trusted
 
 _APP = "tfgrid-compose"
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,199}")
 
 
@@ -36,11 +39,15 @@ def cache_dir() -> Path:
 
 
 def runtime_dir() -> Path:
-    """Keys and sockets of running things, in memory: nothing here ever reaches a disk."""
+    """Keys and sockets of running things, in memory: nothing here ever reaches a disk.
+
+    Raises `StateError` when it is there and not ours alone: whoever made it could read and exchange keys.
+    """
     raw = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(raw) and os.access(raw, os.W_OK):
-        return Path(raw) / _APP
-    return Path("/dev/shm") / f"{_APP}-{owner()[0]}"  # noqa: S108  # a 0700 folder of our own
+    given = os.path.isabs(raw) and os.access(raw, os.W_OK)
+    folder = Path(raw) / _APP if given else Path("/dev/shm") / f"{_APP}-{owner()[0]}"  # noqa: S108  # a 0700 folder of our own
+    trusted.look(folder, _owners(), private=True)
+    return folder
 
 
 def below(folder: Path, *names: str) -> Path:
@@ -67,16 +74,22 @@ def deployment_dir(id: str) -> Path:
 def owner() -> tuple[int, int]:
     """(uid, gid) that our files belong to: under sudo, the user who called it."""
     uid, gid = os.environ.get("TFGRID_SUDO_UID"), os.environ.get("TFGRID_SUDO_GID")
-    if os.geteuid() == 0 and uid and gid and uid.isdigit() and gid.isdigit():
+    if os.geteuid() == 0 and uid and gid and _NUMBER.fullmatch(uid) and _NUMBER.fullmatch(gid):
         return int(uid), int(gid)
     return os.geteuid(), os.getegid()
 
 
+def _owners() -> set[int]:
+    """Users whose folders we trust, besides root."""
+    return {os.geteuid(), owner()[0]}
+
+
 def private_dir(path: Path) -> Path:
-    """Make a folder with mode 0700, parents included. Raises `StateError`."""
+    """Make a folder with mode 0700, parents included. Raises `StateError`, also when somebody else may have made it."""
     missing = []
     folder = path
     try:
+        trusted.look(path, _owners())
         while not folder.exists():
             missing.append(folder)
             folder = folder.parent
@@ -85,21 +98,25 @@ def private_dir(path: Path) -> Path:
             _give(folder)
     except OSError as error:
         raise write_error(path, error) from error
+    if missing:
+        trusted.look(path, _owners())
     return path
 
 
 def private_file(path: Path, data: bytes) -> Path:
-    """Write a file with mode 0600, whole or not at all. Raises `StateError`."""
+    """Write a file with mode 0600, whole or not at all, also after a power cut. Raises `StateError`."""
     private_dir(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        # One that a killed process of the same number left.
+        partial.unlink(missing_ok=True)
+        with os.fdopen(trusted.opened(partial, os.O_WRONLY | os.O_EXCL, _owners()), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _give(partial)
+            _give(file.fileno())
         os.replace(partial, path)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -107,36 +124,51 @@ def private_file(path: Path, data: bytes) -> Path:
     return path
 
 
+def sync_folder(folder: Path) -> None:
+    """Make names that were given or taken in a folder outlive a power cut. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # A file system that can't.
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def private_log(path: Path) -> TextIO:
     """Open a file with mode 0600 for adding lines. Raises `StateError`."""
     private_dir(path.parent)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        _give(path)
+        descriptor = trusted.opened(path, os.O_WRONLY | os.O_APPEND, _owners())
+        _give(descriptor)
     except OSError as error:
         raise write_error(path, error) from error
     return os.fdopen(descriptor, "a", errors="replace")
 
 
-def _give(path: Path) -> None:
+def _give(path: Path | int) -> None:
     uid, gid = owner()
     if os.geteuid() == 0 and uid != 0:
-        os.chown(path, uid, gid, follow_symlinks=False)
+        os.fchown(path, uid, gid) if isinstance(path, int) else os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def give_all(path: Path) -> None:
-    """Give a tree that root has written in to the user who called sudo."""
-    if os.geteuid() != 0 or owner()[0] == 0 or not path.exists():
+    """Give a tree that root has written in to the user who called sudo; links are given, and never followed."""
+    uid, gid = owner()
+    if os.geteuid() != 0 or uid == 0 or not path.exists():
         return
-    for folder, _, names in os.walk(path):
-        _give(Path(folder))
-        for name in names:
-            _give(Path(folder, name))
+    for _, folders, files, place in os.fwalk(path):
+        os.fchown(place, uid, gid)
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(name, dir_fd=place, follow_symlinks=False).st_nlink == 1 or name in folders:
+                    os.chown(name, uid, gid, dir_fd=place, follow_symlinks=False)
 
 
 def write_error(path: Path, error: OSError) -> StateError:
     """The error for a file that can't be written."""
-    full = error.errno == 28
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return StateError(
         f"{path} can't be written",
         why="the disk is full" if full else error.strerror or str(error),

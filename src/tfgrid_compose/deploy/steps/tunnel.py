@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
-from tfgrid_compose.drivers import wireguard
+from tfgrid_compose.drivers import wgconfig, wireguard
 from tfgrid_compose.errors import TunnelError
 
 
@@ -49,7 +49,7 @@ class Tunnel(Step):
                 fix="remove that route or take that interface down, then run `tfgrid-compose up` again",
                 code="route-conflict",
             )
-        wireguard.up(interface, wireguard.narrowed(config, ip_range))
+        wireguard.up(interface, wgconfig.narrowed(config, ip_range))
         return interface
 
     def undo(self, context: Context) -> str:
