@@ -164,7 +164,6 @@ def test_a_name_that_could_lead_elsewhere_becomes_no_path(name: str, tmp_path: P
         blobs.get(name)
     assert caught.value.code == "release-damaged"
     ways: list[Callable[[], object]] = [
-        lambda: blobs.get(name),
         lambda: paths.deployment_dir(name),
         lambda: lease.holder(f"{name}/"),
     ]
