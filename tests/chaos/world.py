@@ -323,6 +323,9 @@ class MemoryGrid:
             point("grid:start-machine")
             machine.start()
 
+    def may_buy(self) -> None:
+        """Whoever pays may."""
+
     def nodes(self, *, ipv6: bool = False) -> list[Node]:
         """Four nodes that never fill up."""
         self._call("nodes")

@@ -101,9 +101,12 @@ class LiveNetwork:
         self.proxy = f"http://127.0.0.1:{port}"
         self.configure(self.proxy, self.chain.url)
         os.environ["MNEMONIC"] = MNEMONIC
+        # The real provider refuses URLs of this computer, and so do we for it; here nobody starts it.
+        self._taken, settings.taken_by_provider = settings.taken_by_provider, lambda url: True
         return self
 
     def __exit__(self, *_: object) -> None:
+        settings.taken_by_provider = self._taken
         self._server.should_exit = True
         self._thread.join(20)
         self.chain.close()

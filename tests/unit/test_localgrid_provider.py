@@ -230,3 +230,23 @@ def test_the_schema_names_only_known_nestings_and_types() -> None:
     for name in schema.RESOURCES:
         text = json.dumps(schema.resource_block(name).raw)
         assert '"nesting_mode": "set"' not in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("proxy_url", "http://127.0.0.1:8080", 'to have a url with schema of: "https", got http://127.0.0.1:8080'),
+        ("substrate_url", "ws://tfchain.grid.tf/ws", 'to have a url with schema of: "wss"'),
+        ("relay_url", "wss://", "to have a host, got wss://"),
+        ("network", "mainnet", "to be one of"),
+    ],
+)
+def test_urls_of_the_provider_block_are_refused_as_the_real_provider_refuses_them(key: str, value: str, said: str) -> None:
+    (problem,) = schema.provider_block().problems({key: value})
+    assert problem.path == (key,) and said in problem.text
+    good = {
+        "proxy_url": "https://gridproxy.grid.tf",
+        "substrate_url": "wss://tfchain.grid.tf/ws",
+        "relay_url": "wss://relay.grid.tf",
+    }
+    assert list(schema.provider_block().problems(good)) == []

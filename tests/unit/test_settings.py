@@ -118,12 +118,19 @@ def test_damaged_old_files_break_nothing(call: Call, text: str) -> None:
 
 def test_every_network_has_all_urls_and_none_is_shared() -> None:
     found = [network(name, Settings()) for name in LIVE]
-    for urls in ("gridproxy", "chain", "relay", "graphql"):
+    for urls in ("gridproxy", "chain", "relay", "graphql", "kyc"):
         everything = [url for item in found for url in getattr(item, urls)]
         assert all(getattr(item, urls) for item in found)
         assert len(set(everything)) == len(everything)
     assert network("test", Settings()).gridproxy[0] == "https://gridproxy.test.grid.tf"
     assert network("main", Settings()).chain[0] == "wss://tfchain.grid.tf/ws"
+    assert network("dev", Settings()).gridproxy == ("https://gridproxy.dev.grid.tf", "https://gridproxy.dev.threefold.me")
+    assert network("main", Settings()).relay == tuple(
+        f"wss://relay.{domain}"
+        for domain in ("grid.tf", "be.grid.tf", "grid.threefold.me", "sg.grid.tf", "us.grid.tf", "grid.threefold.io")
+    )
+    given = [url for item in found for urls in (item.gridproxy, item.chain, item.relay) for url in urls]
+    assert all(settings.taken_by_provider(url) for url in given)
 
 
 def test_the_configuration_overrides_one_url_and_leaves_the_others(call: Call) -> None:
@@ -191,6 +198,10 @@ def test_config_sets_gets_and_unsets_with_the_old_flat_names_too(call: Call) -> 
         (["set", "colour", "red"], "no key `colour`"), (["get", "nodes.colour"], "no key"), (["unset", "colour"], "no key"),
         (["set", "network", "moon"], "`main`"), (["set", "max_cpu_usage", "lots"], "number"), (["set", "nodes.x", "1"], "x"),
         (["set", "balance_days.x", "1"], "balance_days"), (["set", "networks.main.chain", "ws://elsewhere"], "wss://"),
+        *((["set", "networks.main.gridproxy", url], "https://name.of.host") for url in (
+            "http://gridproxy.grid.tf", "https://my-proxy.grid.tf", "https://proxy", "https://Proxy.grid.tf", "https://.grid.tf",
+            "https://proxy.grid.tf/{x}", "https://u@proxy.grid.tf")),
+        *((["set", f"networks.main.{key}", "wss://my-chain.grid.tf/ws"], "wss://name.of.host") for key in ("chain", "relay")),
     ],
 )  # fmt: skip
 def test_what_can_not_be_is_refused_and_nothing_is_written(call: Call, words: list[str], said: str) -> None:

@@ -20,10 +20,13 @@ def standings(signed: Sequence[Signed]) -> list[tuple[Signed, Standing]]:
     from tfgrid_compose.grids import account, networks
     from tfgrid_compose.state import settings
 
+    def look(item: Signed, network: networks.Network) -> Standing:
+        return account.standing(item, network.chain, network.dashboard, network.kyc)
+
     config = settings.load()
     urls = {item.network: networks.network(item.network, config) for item in signed}
     with ThreadPoolExecutor(max_workers=max(1, len(signed))) as pool:
-        found = pool.map(lambda item: account.standing(item, urls[item.network].chain, urls[item.network].dashboard), signed)
+        found = pool.map(lambda item: look(item, urls[item.network]), signed)
         return list(zip(signed, found, strict=True))
 
 

@@ -182,7 +182,7 @@ def _no_key(key: str) -> UsageError:
     )  # fmt: skip
 
 
-@config.command("set", epilog="Example:  tfgrid-compose config set networks.main.gridproxy https://gridproxy.02.grid.tf")
+@config.command("set", epilog="Example:  tfgrid-compose config set networks.main.gridproxy https://gridproxy.be.grid.tf")
 @click.argument("key")
 @click.argument("value")
 def set_(key: str, value: str) -> None:

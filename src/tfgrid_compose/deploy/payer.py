@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfgrid_compose.errors import GridError
+from tfgrid_compose.errors import GridError, TfgridError
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.state.store import Deployment
 
@@ -30,6 +30,19 @@ def same_payer(grid: Grid, deployment: Deployment) -> None:
         f"tfgrid-compose down {deployment.name} --forget",
         code="account-changed",
     )
+
+
+# What is known of the account, and not that somebody could not be asked.
+_LACKS = ("account-without-twin", "balance-too-low", "account-not-verified", "provider-url")
+
+
+def unable_payer(grid: Grid) -> list[str]:
+    """What a plan says where `up` would refuse because of the account; nothing where it would not, or nobody can say."""
+    try:
+        grid.may_buy()
+    except TfgridError as error:
+        return [f"anything that costs, because {error.what}: {error.why}"] if error.code in _LACKS else []
+    return []
 
 
 def strange_payer(grid: Grid, deployment: Deployment) -> list[str]:

@@ -12,7 +12,7 @@ from tfgrid_compose.deploy import changes, resolve
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.networks import choose
 from tfgrid_compose.deploy.options import UpOptions
-from tfgrid_compose.deploy.payer import same_payer, strange_payer
+from tfgrid_compose.deploy.payer import same_payer, strange_payer, unable_payer
 from tfgrid_compose.deploy.placement import Placement
 from tfgrid_compose.deploy.releases import left_out, tidy
 from tfgrid_compose.deploy.resume import aim_of
@@ -105,7 +105,7 @@ def opened(context: Context, write: bool) -> Iterator[None]:
             same_payer(context.grid, context.deployment)
             tidy(context.deployment)
         else:
-            context.unchecked += strange_payer(context.grid, context.deployment)
+            context.unchecked += [*strange_payer(context.grid, context.deployment), *unable_payer(context.grid)]
         changes.check(context)
         yield
     finally:

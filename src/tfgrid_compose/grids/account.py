@@ -156,9 +156,10 @@ class Standing:
     lacks: tuple[str, ...] = ()
 
 
-def standing(signed: Signed, urls: Sequence[str], dashboard: str = "") -> Standing:
-    """Look the account up. A chain that can't be asked is no error here."""
+def standing(signed: Signed, urls: Sequence[str], dashboard: str = "", kyc: Sequence[str] = ()) -> Standing:
+    """Look the account up, on the chain and at the services `kyc`. What can't be asked is no error here."""
     from tfgrid_compose.grids.chain import Chain
+    from tfgrid_compose.grids.verification import verified
 
     network = signed.network
     try:
@@ -178,6 +179,11 @@ def standing(signed: Signed, urls: Sequence[str], dashboard: str = "") -> Standi
         lacks.append(
             f"The account has no twin on network {network}, and nothing can be deployed without: log in once on "
             f"{dashboard or 'the dashboard'} and accept the terms, that makes it."
+        )
+    elif kyc and verified(kyc, twin) is False:
+        lacks.append(
+            f"The account is not verified on network {network}, and nodes take no deployments of such accounts: verify your "
+            f"identity on {dashboard or 'the dashboard'}."
         )
     if tft < LEAST_TFT:
         lacks.append(f"The account holds {tft:g} TFT, and deploying needs {LEAST_TFT:g}: send some to {signed.address}.")

@@ -81,7 +81,7 @@ class Asker:
 
     async def __aenter__(self) -> Asker:
         bases = self.bases()
-        self._http = self._opened(here=all(_on_loopback(base) for base in bases))
+        self._http = self._opened(here=all(on_loopback(base) for base in bases))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -130,7 +130,7 @@ class Asker:
         shown = f"{parts.scheme}://{parts.hostname}"
         if not usable or parts.username or parts.query or parts.fragment:
             raise self._bad_url(shown, "it must be a host and at most a port and a path")
-        if parts.scheme != "https" and not (parts.scheme == "http" and _on_loopback(base)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and on_loopback(base)):
             raise self._bad_url(shown, "only https is asked, and http on this computer")
 
     def _bad_url(self, base: str, why: str) -> GridError:
@@ -195,7 +195,8 @@ def _authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _on_loopback(url: str) -> bool:
+def on_loopback(url: str) -> bool:
+    """Whether a URL is one of this computer or this process."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -162,6 +162,9 @@ class Grid(Protocol):
     def prepare(self, progress: Progress) -> None:
         """Make the grid usable; `progress` gets a line for what takes long."""
 
+    def may_buy(self) -> None:
+        """Ask whether the account may make and change contracts; nothing is started for it. Raises `GridError`."""
+
     def nodes(self, *, ipv6: bool = False) -> list[Node]:
         """All nodes with what is free on them; with `ipv6` each says whether its machines can have a public IPv6."""
 

@@ -108,17 +108,28 @@ class LiveGrid:
         )
 
     def prepare(self, progress: Progress) -> None:
-        """Look whether something can be bought: an account with a twin and 2 TFT, a chain and a directory that answer.
+        """Look whether something can be bought: an account that may, a chain and a directory that answer.
 
         Raises `GridError` for the first that is missing; nothing is bought then.
         """
+        if self._signed.advice:
+            progress(self._signed.advice)
+        if self._may_buy() is None:
+            progress(f"nobody says whether the account is verified on network {self.name}; the grid takes no others")
+        self._ask(lambda client: client.ping())
+
+    def may_buy(self) -> None:
+        """Look whether the account has a twin, 2 TFT and a verified identity. Raises `GridError`."""
+        self._may_buy()
+
+    def _may_buy(self) -> bool | None:
+        """None when nobody says whether the account is verified."""
         from tfgrid_compose.grids.account import LEAST_TFT
 
         address = self._signed.address
-        if self._signed.advice:
-            progress(self._signed.advice)
+        self._check_urls()
         with self._chain() as chain:
-            self._twin(chain)
+            twin = self._twin(chain)
             tft = chain.free_tft(address)
         if tft < LEAST_TFT:
             raise GridError(
@@ -127,7 +138,40 @@ class LiveGrid:
                 fix=f"send TFT to {address} on network {self.name}, then run the command again",
                 code="balance-too-low",
             )
-        self._ask(lambda client: client.ping())
+        return self._verified(twin)
+
+    def _verified(self, twin: int) -> bool | None:
+        from tfgrid_compose.grids.verification import verified
+
+        if not self.urls.kyc:
+            return True
+        said = verified(self.urls.kyc, twin)
+        if said is False:
+            raise GridError(
+                f"the account is not verified on network {self.name}",
+                why=f"the identity behind twin {twin} is not known, and nodes take no deployments of such accounts",
+                fix=f"verify it on {self.urls.dashboard or 'the dashboard'}, then run the command again",
+                code="account-not-verified",
+            )
+        return said
+
+    def _check_urls(self) -> None:
+        """Raise `GridError` for a URL of the configuration that the provider would refuse in the middle of a run."""
+        for key, url in self._given_urls():
+            if not settings.taken_by_provider(url):
+                raise GridError(
+                    f"the grid's provider can't be given {url}",
+                    why=f"networks.{self.name}.{key} of the configuration says so; nodes and contracts can be looked at there, "
+                    "but the provider takes only https:// and wss://",
+                    fix=f"tfgrid-compose config unset networks.{self.name}.{key}",
+                    code="provider-url",
+                )
+
+    def _given_urls(self) -> list[tuple[str, str]]:
+        """(key, URL) of the configuration's own URLs that the provider gets: the first of each service."""
+        own = next((urls for name, urls in settings.load().networks.items() if name == self.name), None)
+        kinds = {"gridproxy": own.gridproxy, "chain": own.chain, "relay": own.relay} if own else {}
+        return [(key, urls[0]) for key, urls in kinds.items() if urls]
 
     def rates(self) -> Rates:
         """What a TFT costs, 0 when the chain can't be asked."""
@@ -175,11 +219,10 @@ class LiveGrid:
     def terraform(self, progress: Progress, *, only_look: bool = False) -> Iterator[dict[str, str]]:
         """The account and other URLs of the configuration, by environment only."""
         signed = self._signed
-        own = next((urls for name, urls in settings.load().networks.items() if name == self.name), None)
-        urls = {"PROXY_URL": own.gridproxy, "SUBSTRATE_URL": own.chain, "RELAY_URL": own.relay} if own else {}
+        names = {"gridproxy": "PROXY_URL", "chain": "SUBSTRATE_URL", "relay": "RELAY_URL"}
         yield {
             "TF_VAR_mnemonic": signed.secret.reveal(), "TF_VAR_tfgrid_network": self.name, "KEY_TYPE": signed.key_type,
-            **{name: found[0] for name, found in urls.items() if found},
+            **{names[key]: url for key, url in self._given_urls()},
         }  # fmt: skip
 
     # Contracts

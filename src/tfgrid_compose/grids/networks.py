@@ -20,19 +20,27 @@ class Network:
     chain: tuple[str, ...] = ()
     relay: tuple[str, ...] = ()
     graphql: tuple[str, ...] = ()
+    kyc: tuple[str, ...] = ()
     dashboard: str = ""
 
 
+# Where a network's services are besides `grid.tf`: behind the service's name and before its path.
+_DOMAINS = {
+    "main": ("grid.tf", "be.grid.tf", "grid.threefold.me", "sg.grid.tf", "us.grid.tf", "grid.threefold.io"),
+    **{name: (f"{name}.grid.tf", f"{name}.threefold.me") for name in ("test", "qa", "dev")},
+}
+
+
 def _live(name: str) -> Network:
-    part = "" if name == "main" else f"{name}."
-    second = (f"02.{part}",) if name == "main" else ()
+    domains = _DOMAINS[name]
     return Network(
         name,
-        gridproxy=tuple(f"https://gridproxy.{item}grid.tf" for item in (part, f"02.{part}")),
-        chain=tuple(f"wss://tfchain.{item}grid.tf/ws" for item in (part, *second)),
-        relay=tuple(f"wss://relay.{item}grid.tf" for item in (part, *second)),
-        graphql=(f"https://graphql.{part}grid.tf/graphql",),
-        dashboard=f"https://dashboard.{part}grid.tf",
+        gridproxy=tuple(f"https://gridproxy.{domain}" for domain in domains),
+        chain=tuple(f"wss://tfchain.{domain}/ws" for domain in domains),
+        relay=tuple(f"wss://relay.{domain}" for domain in domains),
+        graphql=tuple(f"https://graphql.{domain}/graphql" for domain in domains),
+        kyc=(f"https://kyc.{domains[0]}",),
+        dashboard=f"https://dashboard.{domains[0]}",
     )
 
 
@@ -53,4 +61,6 @@ def network(name: str, settings: Settings) -> Network:
         chain=tuple(own.chain) or found.chain,
         relay=tuple(own.relay) or found.relay,
         graphql=tuple(own.graphql) or found.graphql,
+        # Whoever names another chain may mean another grid, whose accounts this service does not know.
+        kyc=tuple(own.kyc) or (() if own.chain else found.kyc),
     )

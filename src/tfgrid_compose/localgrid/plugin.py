@@ -43,6 +43,9 @@ class LocalGrid:
         with Engine(progress=progress) as engine:
             engine.ensure()
 
+    def may_buy(self) -> None:
+        """Play money is always there."""
+
     def nodes(self, *, ipv6: bool = False) -> list[Node]:
         """The catalog's nodes with what is free on each.
 

@@ -6,6 +6,7 @@ Files of the bash tool are read too, where ours says nothing: `preferences.yaml`
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,11 +24,20 @@ _FLAT = ("whitelist_nodes", "whitelist_farms", "blacklist_nodes", "blacklist_far
 
 
 NetworkName = Literal["local", "main", "test", "qa", "dev"]
-# A service of ours is asked over TLS; a stand-in on this computer need not be.
-_HTTP = r"^(https://[^\s/]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?)(/\S*)?$"
-_WS = r"^(wss://[^\s/]+|ws://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?)(/\S*)?$"
+# A service of ours is asked over TLS; a stand-in on this computer need not be. The rest is what the grid's provider takes
+# (facts: tfgrid-sdk-go, `deployer/validation.go`): it gets the first URL of gridproxy, chain and relay.
+_PLACE = r"[a-z0-9]+\.[a-z0-9][^\s<>#%\",{}\\|^\[\]]*"
+_HERE = r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?"
+_HTTP = rf"^(https://{_PLACE}|http://{_HERE})$"
+_WS = rf"^(wss://{_PLACE}|ws://{_HERE})$"
+_TAKEN = re.compile(rf"(https|wss)://{_PLACE}")
 Http = Annotated[str, Field(pattern=_HTTP)]
 Socket = Annotated[str, Field(pattern=_WS)]
+
+
+def taken_by_provider(url: str) -> bool:
+    """Whether the grid's provider takes a URL; one of this computer is only for looking."""
+    return _TAKEN.fullmatch(url) is not None
 
 
 class Section(BaseModel):
@@ -43,6 +53,7 @@ class Urls(Section):
     chain: list[Socket] = Field(default_factory=list, description="URLs of chain nodes (wss://…/ws).")
     relay: list[Socket] = Field(default_factory=list, description="URLs of relays (wss://…).")
     graphql: list[Http] = Field(default_factory=list, description="URLs of the chain's index.")
+    kyc: list[Http] = Field(default_factory=list, description="URLs of the service that knows which accounts are verified.")
 
 
 class NodePreferences(Section):
@@ -153,7 +164,10 @@ def without(before: Settings, key: str) -> Settings:
 def _plain(message: str) -> str:
     for pattern, scheme in ((_HTTP, "http"), (_WS, "ws")):
         if pattern in message:
-            return f"it should be a URL with {scheme}s://; only on this computer itself (127.0.0.1, localhost) {scheme}:// does"
+            return (
+                f"it should be a URL like {scheme}s://name.of.host: the provider wants a dot, and only small letters and digits "
+                f"before it; {scheme}:// does only on this computer itself (127.0.0.1, localhost)"
+            )
     return message.replace("Input should be", "it should be").replace("String should match pattern", "it does not match")
 
 

@@ -24,6 +24,7 @@ RESOURCES = ("grid_network", "grid_deployment")
 _NESTING = {"single": 1, "list": 2, "set": 3, "map": 4}
 _RANGE = re.compile(r"IntBetween\((\d+), (\d+)\)")
 _MATCH = re.compile(r"StringMatch\((?:MustCompile\()?(?P<pattern>\^.*\$)\)?, (?P<message>.*)\)$")
+_SCHEME = re.compile(r"IsURLWithScheme\(\[(.*)\]\)")
 _CHOICE = re.compile(r"StringInSlice\(\[(.*)\], False\)")
 
 
@@ -190,6 +191,20 @@ def _check(rule: str, value: Any, path: tuple[str | int, ...]) -> Iterator[Probl
         choices = [item.strip(" '") for item in match[1].split(",")]
         if value not in choices:
             yield Problem(path, f"expected {shown} to be one of {json.dumps(choices)}, got {value}")
+    else:
+        yield from _check_form(rule, value, path)
+
+
+def _check_form(rule: str, value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """What the validators of URLs and addresses say."""
+    shown = ".".join(str(part) for part in path)
+    if match := _SCHEME.match(rule):
+        schemes = [item.strip(" '") for item in match[1].split(",")]
+        scheme, _, place = str(value).partition("://")
+        if scheme not in schemes:
+            yield Problem(path, f'expected "{shown}" to have a url with schema of: "{",".join(schemes)}", got {value}')
+        elif not place.partition("/")[0]:
+            yield Problem(path, f'expected "{shown}" to have a host, got {value}')
     elif rule.startswith(("IsIPAddress", "IsCIDRNetwork")):
         try:
             ipaddress.ip_address(value) if rule.startswith("IsIP") else check_network_range(value)
