@@ -20,8 +20,8 @@ from tfgrid_compose.words import named
 # Causes that speak about a node, so that another one may do (codes of observe/diagnosis).
 CAUSES = frozenset(
     {
-        "node-full", "node-memory", "node-disk-full", "no-public-ip", "node-reserved", "node-not-found", "node-unreachable",
-        "node-without-chain", "deployment-stalled", "create-timeout", "image-mount",
+        "node-full", "node-memory", "node-disk-full", "no-public-ip", "no-public-ipv6", "node-reserved", "node-not-found",
+        "node-unreachable", "node-without-chain", "deployment-stalled", "create-timeout", "image-mount",
     }
 )  # fmt: skip
 MOST = 3

@@ -12,6 +12,12 @@ GRID: list[Known] = [
     (grid, "mnemonic-invalid", [
         "error creating threefold plugin client: mnemonic/seed 'one two three' is invalid",
         "error creating threefold plugin client: mnemonic/seed is empty",
+        "error getting identity using '0xabcd': invalid seed length",
+        "error creating threefold plugin client: error getting identity using 'one two three': invalid seed",
+    ]),
+    (grid, "twin-unasked", [
+        "error creating threefold plugin client: failed to get twin for the given mnemonic/seed one two three: websocket: close 1006",
+        "could not create rmb client: failed to initialize peer: could not get twin 7: connection closed",
     ]),
     (grid, "provider-argument", [
         'Missing required argument: The argument "mnemonic" is required, but no definition was found.',
@@ -41,7 +47,17 @@ GRID: list[Known] = [
         "no twin associated with the account with the given mnemonic/seed", "TwinNotExists", "failed to get twin: twin not found",
     ]),
     (grid, "terms-not-signed", ["failed to create contract: UserDidNotSignTermsAndConditions"]),
-    (grid, "twin-not-verified", ["user with twin id 8021 is not verified"]),
+    (grid, "twin-not-verified", [
+        "user with twin id 8021 is not verified",
+        "error creating threefold plugin client: only verified users can deploy, please visit https://dashboard.grid.tf/ to verify your "
+        "account: user with twin id 8021 is not verified",
+        # What the service says of a twin that never asked to be verified.
+        "only verified users can deploy, please visit https://dashboard.grid.tf/ to verify your account: failed to get twin verification status",
+    ]),
+    (grid, "verification-unasked", [
+        'only verified users can deploy, please visit https://dashboard.grid.tf/ to verify your account: Get '
+        '"https://kyc.grid.tf/api/v1/status?twin_id=7": dial tcp 1.2.3.4:443: i/o timeout',
+    ]),
     (grid, "fee-unpayable", [
         "1010: Invalid Transaction: Inability to pay some fees (e.g. account balance too low)", "insufficient balance for fee",
         "failed to submit extrinsic: Inability to pay some fees",
@@ -49,7 +65,17 @@ GRID: list[Known] = [
     (grid, "transaction-invalid", ["1010: Invalid Transaction: Invalid signing address"]),
     (grid, "endpoint-invalid", [
         "could not validate relay url: 'http://x' is invalid", "could not validate substrate url: y",
-        "proxy url is invalid: http://127.0.0.1",
+        "proxy url is invalid: http://127.0.0.1", "could not validate: wss url 'wss://a-b.grid.tf' is invalid",
+        'expected "proxy_url" to have a url with schema of: "https", got http://127.0.0.1:8080',
+        'expected "substrate_url" to have a url with schema of: "wss", got ws://tfchain.grid.tf/ws',
+        'expected "relay_url" to have a host, got wss://', 'expected "relay_url" to be a valid url, got ::',
+    ]),
+    (grid, "value-unknown", [
+        'expected network to be one of ["dev" "qa" "test" "main"], got mainnet',
+        'expected key_type to be one of ["ed25519", "sr25519"], got rsa',
+    ]),
+    (grid, "no-public-ipv6", [
+        "workload vm within deployment 5 failed with error: could not get public ipv6 config: no public ipv6 found",
     ]),
     # 3b: chain
     (grid, "chain-unreachable", [
@@ -161,6 +187,7 @@ GRID: list[Known] = [
     ]),
     (grid, "name-too-long", ["invalid deployment: vm x: name cannot exceed 36 characters"]),
     (grid, "memory-out-of-range", [
+        "mem capacity can't be less that 250M",
         "memory capacity can't be less that 250 MB", 'expected "vms.0.memory" to be in the range (256 - 262144), got 100',
         "expected vms.0.memory to be in the range (256 - 262144), got 100",
     ]),
@@ -168,6 +195,7 @@ GRID: list[Known] = [
         "CPUs must be more than or equal to 1 and less than or equal to 32", "expected vms.0.cpu to be in the range (1 - 32), got 64",
     ]),
     (grid, "rootfs-too-small", [
+        "vm within deployment 5 failed with error: disk size can't be less that 2147483648. Set to 0 for minimum",
         "rootfs size can't be less than 2048. Set to 0 for minimum",
         "expected vms.0.rootfs_size to be in the range (1024 - 10485760), got 500",
     ]),

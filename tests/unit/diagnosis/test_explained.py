@@ -90,6 +90,25 @@ def test_a_mnemonic_in_a_message_is_not_shown() -> None:
         assert "winner" not in f"{error.to_dict()} {error} {error!r}"
 
 
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("failed to get twin for the given mnemonic/seed {}: websocket: close 1006", "twin-unasked"),
+        ("error getting identity using '{}': invalid seed length", "mnemonic-invalid"),
+        # What a row before these knows is the reason, and the message is as secret as ever.
+        ("account not found: failed to get twin for the given mnemonic/seed {}", "account-not-activated"),
+        ("insufficient balance; error getting identity using '{}'", "fee-unpayable"),
+    ],
+)
+def test_a_secret_of_the_provider_is_not_shown_whatever_the_reason(said: str, cause: str) -> None:
+    secret = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+    text = said.format(secret)
+    for error in (grid(text), GridError(text), InfrastructureError("x", why="y", details=["z", text])):
+        explained(error)
+        assert "winner" not in f"{error.to_dict()} {error} {error!r}"
+        assert error.cause in (cause, "twin-unasked", "mnemonic-invalid")
+
+
 def test_find_knows_codes_and_nothing_else() -> None:
     assert find("apt-lock") in all_failures()
     assert find("apt-lok") is None and find("") is None

@@ -24,7 +24,7 @@ from tfgrid_compose.observe.diagnosis.text import PLACES, scopes_of, text_of
 # What passes when nothing is changed. Each may run a step again, so the list is written out twice on purpose.
 TRANSIENT = {
     "chain-behind", "node-without-chain", "transaction-race", "chain-unreachable", "chain-slow", "contract-hash",
-    "twin-relay", "relay-unreachable", "gridproxy-down", "node-unreachable", "no-access-point", "image-unreachable", "image-mount",
+    "twin-relay", "relay-unreachable", "verification-unasked", "gridproxy-down", "node-unreachable", "no-access-point", "image-unreachable", "image-mount",
     "grid-timeout", "grid-no-connection",
     "state-locked", "state-unsaved", "registry-unreachable", "plugin-crashed", "provider-inconsistent", "terraform-stopped", "provider-gone",
     "machine-booting", "ssh-handshake", "ssh-broken", "ssh-refused", "no-route-to-machine", "wireguard-handshake", "machine-silent",

@@ -10,7 +10,7 @@ from tfgrid_compose.observe.diagnosis import all_failures
 
 # Codes that name an error of ours and a row: both mean the same thing.
 SHARED = {
-    "disk-shrinks", "node-full", "node-not-found", "no-public-ip", "route-conflict", "hook-timeout", "machine-disk-full", "disk-full",
+    "disk-shrinks", "node-full", "node-not-found", "no-public-ip", "public-ip-added", "route-conflict", "hook-timeout", "machine-disk-full", "disk-full",
     "chain-unreachable", "chain-slow", "chain-behind", "mnemonic-invalid", "key-type-unknown", "port-taken",
 }  # fmt: skip
 

@@ -64,8 +64,10 @@ def explained(error: TfgridError, name: str = "", step: str = "") -> TfgridError
     row = diagnose(error, step)
     if row is None:
         return error
-    if row.private:
-        _hide(error, row)
+    # A message with a secret in it may well say something that a row before knows.
+    private = _private(error, step)
+    if private is not None:
+        _hide(error, private)
     else:
         _keep(error, error.why)
     if _is_generic(error):
@@ -74,6 +76,14 @@ def explained(error: TfgridError, name: str = "", step: str = "") -> TfgridError
     error.cause = row.code
     error.transient = row.transient and not any(words in f"{error.what} {error.details}" for words in _WAITED)
     return error
+
+
+def _private(error: TfgridError, step: str) -> Failure | None:
+    """The row, whichever explains the error, that says that a secret stands in its message."""
+    from tfgrid_compose.observe.diagnosis.text import scopes_of, text_of
+
+    scopes, text = scopes_of(error, step), text_of(error)
+    return next((row for row in all_failures() if row.private and row.applies_to(scopes) and row.matches(text)), None)
 
 
 def _keep(error: TfgridError, why: str) -> None:

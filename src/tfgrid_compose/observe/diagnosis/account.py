@@ -10,13 +10,31 @@ _PROVIDER = ("grid", "terraform")
 ROWS = (
     Failure(
         code="mnemonic-invalid",
-        patterns=("mnemonic/seed '… is invalid", "mnemonic/seed is empty", "mnemonic/seed … is invalid"),
+        patterns=(
+            "mnemonic/seed '… is invalid",
+            "mnemonic/seed is empty",
+            "mnemonic/seed … is invalid",
+            "error getting identity using",
+        ),
         reason="the mnemonic or seed of the grid account is not valid",
         fix="tfgrid-compose signin",
         about=(
             "A mnemonic is 12 to 24 English words of a fixed list, a seed is 0x and 64 hex digits. A misspelt word, a "
             "line break in the middle or a word that is missing makes it invalid. The provider repeats the mnemonic in "
             "its message, so the message is not shown; do not copy it from elsewhere into an issue."
+        ),
+        scope=_GRID,
+        private=True,
+    ),
+    Failure(
+        code="twin-unasked",
+        patterns=("failed to get twin for the given mnemonic/seed", "could not create rmb client … could not get twin"),
+        reason="the chain did not say which twin the account has",
+        fix="`tfgrid-compose signin --check` asks it too; when that works, run `tfgrid-compose up {name}`",
+        about=(
+            "The provider looks up the account's twin on the chain before it speaks to any node, and the chain failed at "
+            "that. The relay has no part in it. The provider repeats the mnemonic in one of these messages, so the "
+            "message is not shown; do not copy it from elsewhere into an issue."
         ),
         scope=_GRID,
         private=True,
@@ -113,24 +131,45 @@ ROWS = (
         scope=_GRID,
     ),
     Failure(
-        code="twin-not-verified",
-        patterns=("user with twin id … is not verified",),
-        reason="the node only takes users whose identity is verified",
-        fix="verify your identity on the dashboard, or choose another node with `tfgrid-compose up {name} --node ID`",
+        code="verification-unasked",
+        patterns=("only verified users can deploy … /api/v1/status",),
+        reason="the service that knows which accounts are verified does not answer",
+        fix="tfgrid-compose up {name}",
         about=(
-            "Some nodes ask for a verified identity (KYC) of whoever deploys on them. The dashboard has a page for it. "
-            "Other nodes don't ask."
+            "The provider asks kyc.grid.tf (kyc.test.grid.tf and so on) before it deploys. That says nothing of the "
+            "account: the service is down, or this computer does not reach it."
+        ),
+        transient=True,
+        scope=_GRID,
+    ),
+    Failure(
+        code="twin-not-verified",
+        patterns=("user with twin id … is not verified", "only verified users can deploy"),
+        reason="the account's identity is not verified, and the grid takes no deployments of such accounts",
+        fix="verify the account on the dashboard of that network, then run `tfgrid-compose up {name}`",
+        about=(
+            "The grid asks for a verified identity (KYC) of whoever deploys, on every node. The dashboard has a page for it. "
+            "Each network has accounts of its own."
         ),
         scope=_GRID,
     ),
     Failure(
         code="endpoint-invalid",
-        patterns=("could not validate relay url", "could not validate substrate url", "proxy url is invalid"),
+        patterns=(
+            "could not validate relay url",
+            "could not validate substrate url",
+            "proxy url is invalid",
+            "wss url … is invalid",
+            "to have a url with schema of",
+            "_url… to have a host, got",
+            "_url… to be a valid url, got",
+        ),
         reason="an address in the provider block does not have the form that the provider accepts",
         fix="write substrate_url and relay_url with wss://, proxy_url with https://, or leave them out",
         about=(
             "The provider knows the right addresses of each network by itself. An address of your own must be wss:// for "
-            "chain and relay and https:// for the proxy."
+            "chain and relay and https:// for the proxy, and its host needs a dot and a first part of small letters and "
+            "digits."
         ),
         scope=_GRID,
     ),

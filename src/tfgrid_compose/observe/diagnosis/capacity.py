@@ -96,6 +96,17 @@ ROWS = (
         scope=_GRID,
     ),
     Failure(
+        code="no-public-ipv6",
+        patterns=("no public ipv6 found",),
+        reason="the node has no public IPv6 to give to machines",
+        fix="choose another node with --node, or leave ipv6 out of network.provision",
+        about=(
+            "A machine gets a public IPv6 from the prefix of its node, and this node has none, whatever public address it "
+            "has itself. `tfgrid-compose nodes --ipv6` lists those that do."
+        ),
+        scope=_GRID,
+    ),
+    Failure(
         code="no-access-point",
         patterns=("failed to get public node", "no nodes with public ipv4"),
         reason="no node with a public IPv4 is free to be the WireGuard access point",

@@ -101,11 +101,11 @@ ROWS = (
             "could not query provider registry for",
         ),
         reason="the registry of Terraform providers does not answer",
-        fix="check that this computer reaches https://registry.terraform.io, then run `tfgrid-compose up {name}`",
+        fix="check that this computer reaches the registry that the message names, then run `tfgrid-compose up {name}`",
         about=(
             "Terraform downloads the provider once, when a pattern is used for the first time, and keeps it in "
-            "~/.cache/tfgrid-compose/terraform-plugins. Without a way to the registry that fails. A proxy is taken from "
-            "HTTPS_PROXY."
+            "~/.cache/tfgrid-compose/terraform-plugins. Without a way to the registry that fails: registry.terraform.io for "
+            "Terraform, registry.opentofu.org for OpenTofu. A proxy is taken from HTTPS_PROXY."
         ),
         transient=True,
         scope=_TERRAFORM,

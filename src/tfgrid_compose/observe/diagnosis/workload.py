@@ -28,7 +28,7 @@ ROWS = (
     ),
     Failure(
         code="memory-out-of-range",
-        patterns=("memory capacity can't be less that", "memory… to be in the range ("),
+        patterns=("memory capacity can't be less that", "mem capacity can't be less that", "memory… to be in the range ("),
         reason="a machine's memory is outside of what the grid allows",
         fix="tfgrid-compose up {name} --memory 1G",
         about=(
@@ -47,7 +47,7 @@ ROWS = (
     ),
     Failure(
         code="rootfs-too-small",
-        patterns=("rootfs size can't be less than", "rootfs_size… to be in the range ("),
+        patterns=("rootfs size can't be less than", "disk size can't be less that", "rootfs_size… to be in the range ("),
         reason="a machine's disk is smaller than the grid allows for its size",
         fix="tfgrid-compose up {name} --disk 10",
         about="The root file system needs at least 500 MB, and 2 GB for larger machines; the provider asks for 1 GB or more.",
@@ -61,6 +61,17 @@ ROWS = (
         about=(
             "The provider checks sizes before it does anything. A disk has 1 to 10240 GB. The message names the value, "
             "and how large it may be."
+        ),
+        scope=_GRID,
+    ),
+    Failure(
+        code="value-unknown",
+        patterns=("expected … to be one of",),
+        reason="a value of the pattern is none of those that the message lists",
+        fix="write one of them in the pattern, then run `tfgrid-compose up {name}`",
+        about=(
+            "The provider takes one of a few words there. Its networks are main, test, qa and dev, its types of keys sr25519 "
+            "and ed25519; older names such as mainnet are refused."
         ),
         scope=_GRID,
     ),
