@@ -11,10 +11,10 @@ import pytest
 
 from tfgrid_compose.deploy import lookup, resolve
 from tfgrid_compose.deploy.options import UpOptions
-from tfgrid_compose.deploy.steps.platform import user_name
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import ManifestError, NotFoundError, UsageError
 from tfgrid_compose.manifest.load import App, load_app
+from tfgrid_compose.manifest.names import user_of
 from tfgrid_compose.patterns.load import load as load_pattern
 from tfgrid_compose.state.store import Deployment, Store
 
@@ -225,9 +225,51 @@ def test_the_users_public_keys_are_found(tmp_path: Path) -> None:
     assert resolve.public_keys(tmp_path) == ["ssh-ed25519 A me"]
 
 
-@pytest.mark.parametrize(("app", "user"), [("My App", "my-app"), ("9lives", "app-9lives"), ("...", "app"), ("a" * 50, "a" * 31)])
-def test_every_app_has_a_valid_user(app: str, user: str) -> None:
-    assert user_name(app) == user
+@pytest.mark.parametrize(
+    ("raw", "key"),
+    [
+        (b"ssh-ed25519 AAAA caf\xe9 \x1b[31m\n", "ssh-ed25519 AAAA caf? ?[31m"), (b"\xef\xbb\xbfnonsense\nssh-rsa AAAA==\n", "ssh-rsa AAAA=="),
+        (b"ssh-rsa AA\0A\n", None), (b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", None), (b"", None), (b"\0" * 100_000, None),
+        (b"sk-ssh-ed25519@openssh.com AAAA\tme\r\n", "sk-ssh-ed25519@openssh.com AAAA me"), (b"command=\"x\" ssh-rsa AAAA me\n", None),
+        (b"ssh-rsa AAAA one\nssh-rsa BBBB two\n", "ssh-rsa AAAA one"), (b"ssh-rsa\n  AAAA", None),
+    ],
+)  # fmt: skip
+def test_of_a_key_file_only_a_key_is_taken(tmp_path: Path, raw: bytes, key: str | None) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_rsa.pub").write_bytes(raw)
+    assert resolve.public_keys(tmp_path) == ([key] if key else [])
+
+
+def test_a_key_file_that_can_not_be_read_is_no_key(tmp_path: Path) -> None:
+    (tmp_path / ".ssh" / "id_rsa.pub").mkdir(parents=True)
+    assert resolve.public_keys(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", ["caf\udce9", "a\0b", "x" * 140_000])
+@pytest.mark.parametrize("name", ["GREETING", "vm_flist"])
+def test_a_value_that_no_process_can_have_is_refused_for_app_and_pattern(app_folder: Path, name: str, value: str) -> None:
+    app, pattern = app_of(app_folder, "environment:\n  - name: GREETING\n"), load_pattern("single-vm")
+    with pytest.raises(UsageError, match=f"--var {name} can't be taken") as caught:
+        resolve.split_variables(app, pattern, {name: value})
+    assert caught.value.code == "variable-invalid"
+
+
+@pytest.mark.parametrize(
+    ("app", "user"),
+    [
+        ("My App", "my-app"),
+        ("9lives", "app-9lives"),
+        ("...", "app"),
+        ("a" * 50, "a" * 31),
+        ("root", "app-root"),
+        ("Root", "app-root"),
+        ("www_data", "app-www-data"),
+        ("messagebus", "app-messagebus"),
+        ("docker", "app-docker"),
+    ],
+)
+def test_every_app_has_a_valid_user_that_the_system_did_not_have_before(app: str, user: str) -> None:
+    assert user_of(app) == user
 
 
 # Lookup

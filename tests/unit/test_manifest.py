@@ -243,18 +243,44 @@ def test_the_second_form_of_logging_and_status_is_tolerated() -> None:
 def test_data_disks_have_names_and_places_of_their_own(app_folder: Path) -> None:
     (disk,) = manifest({"disks": [{"size": "50G", "mount": "/data"}]}).disks
     assert (disk.name, disk.size, disk.mount) == ("data", 50, "/data")
-    for second, words in (("{size: 1, mount: /b}", "the same name"), ("{name: b, size: 1, mount: /a}", "the same mount")):
+    for second, words in (
+        ("{size: 1, mount: /b}", "the same name"),
+        ("{name: b, size: 1, mount: /a}", "the same mount"),
+        ("{name: b, size: 1, mount: /a/}", "the same mount"),
+        ("{name: b, size: 1, mount: //./a/.}", "the same mount"),
+    ):
         with pytest.raises(ManifestError, match=f"two disks have {words}"):
             load(app_folder, f"name: a\ndisks:\n  - {{size: 1, mount: /a}}\n  - {second}\n")
 
 
-@pytest.mark.parametrize("mount", ["/etc", "/usr/local", "/var", "/var/", "/home", "/data/../etc", "/root/x", "/tmp/x", "/proc"])
+@pytest.mark.parametrize(
+    "mount",
+    ["/etc", "/usr/local", "/var", "/var/", "/home", "/data/../etc", "/root/x", "/tmp/x", "/proc", "/./etc", "//etc", "///usr//lib", "/var/.",
+     "/./var/./lib/", "/lib64", "/lib32/x", "/var/lib", "/var/lib/dpkg", "/var/lib//apt/lists", "/var/log", "/var/log/journal/x", "/var/run/x",
+     "/var/tmp", "/media", "/opt/tfgrid-compose/x", "/.", "//", "/snap"],
+)  # fmt: skip
 def test_a_disk_never_covers_the_system(app_folder: Path, mount: str) -> None:
     with pytest.raises(ManifestError, match="belongs to the system"):
         load(app_folder, f"name: a\ndisks: [{{size: 1, mount: {mount}}}]\n")
 
 
-@pytest.mark.parametrize("mount", ["/data", "/srv/files", "/var/lib/postgresql", "/mnt/a", "/home/user", "/opt/app"])
+@pytest.mark.parametrize(
+    "mount",
+    [
+        "/data",
+        "/srv/files",
+        "/var/lib/postgresql",
+        "/mnt/a",
+        "/home/user",
+        "/opt/app",
+        "/var/www",
+        "/var/log/app",
+        "/data/",
+        "/media/disk",
+        "/etcetera",
+        "/data..x",
+    ],
+)
 def test_a_disk_may_stand_where_data_usually_is(mount: str) -> None:
     assert manifest({"disks": [{"size": 1, "mount": mount}]}).disks[0].mount == mount
 
@@ -411,3 +437,25 @@ def test_a_place_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
 def test_a_new_app_validates_whatever_its_folder_is_called(tmp_path: Path, folder: str) -> None:
     scaffold.write_app(tmp_path / folder)
     assert load_app(tmp_path / folder)
+
+
+# Names of the system
+
+
+@pytest.mark.parametrize("name", ["apt", "dpkg", "systemd", "dbus", "python", "git"])
+def test_a_name_whose_data_folder_is_the_systems_is_refused(app_folder: Path, name: str) -> None:
+    with pytest.raises(ManifestError, match=f"/var/lib/{name} is not the app's"):
+        load(app_folder, f"name: {name}\n")
+
+
+@pytest.mark.parametrize("name", ["apt-mirror", "my-git", "nginx", "redis", "postgres", "root", "mail", "docker"])
+def test_other_names_are_taken(app_folder: Path, name: str) -> None:
+    assert load(app_folder, f"name: {name}\n").manifest.name == name
+
+
+def test_init_proposes_and_takes_no_name_of_the_system(tmp_path: Path) -> None:
+    scaffold.write_app(tmp_path / "git")
+    assert load_app(tmp_path / "git").manifest.name == "my-git"
+    with pytest.raises(ManifestError, match="can't be the name") as caught:
+        scaffold.write_app(tmp_path / "other", "dpkg")
+    assert "/var/lib/dpkg" in caught.value.why

@@ -26,6 +26,7 @@ from tfgrid_compose.deploy.up import prepared
 from tfgrid_compose.errors import UsageError
 from tfgrid_compose.grids.registry import NETWORKS, open_grid
 from tfgrid_compose.manifest.model import Variable
+from tfgrid_compose.manifest.names import name_refusal
 from tfgrid_compose.manifest.sizes import NAMED_SIZES
 from tfgrid_compose.observe.events import Stream
 from tfgrid_compose.state.names import NAME
@@ -84,6 +85,10 @@ def _up_options(file: str | None, app: str, variables: tuple[str, ...], given: d
         raise UsageError(
             f"{chosen!r} is no name for a deployment", why="it takes letters, digits, `.`, `_` and `-`, at most 63",
             fix="--name my-app", code="name-invalid",
+        )  # fmt: skip
+    if chosen is not None and (why := name_refusal(chosen)):
+        raise UsageError(
+            f"{chosen!r} can't be the name of a deployment", why=why, fix=f"--name my-{chosen}", code="name-invalid",
         )  # fmt: skip
     return UpOptions(target=Path(app), variables=pairs, file=file, placement=placement_of(given), **given)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from tfgrid_compose.deploy.options import PlacementOptions, UpOptions
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import ManifestError, UsageError
 from tfgrid_compose.grids.addresses import AddressError, choose_range
+from tfgrid_compose.manifest.limits import refusal
 from tfgrid_compose.manifest.load import App, nearest
 from tfgrid_compose.manifest.model import RoleResources
 from tfgrid_compose.manifest.sizes import NAMED_SIZES
@@ -29,6 +31,9 @@ def default_network() -> str:
     return settings.load().network or "local"
 
 
+# Kind, key and comment; more than any real key has.
+_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+)\s+([A-Za-z0-9+/]+={0,3})(?:\s+(.*))?")
+_KEY_BYTES = 64 * 1024
 _SIZES = ("size", "cpu", "memory", "disk")
 
 
@@ -111,6 +116,10 @@ def split_variables(app: App, pattern: LoadedPattern, given: Mapping[str, str]) 
                 why=f"known are {', '.join(choices) or 'none'}",
                 fix=nearest(name, choices) or "add it under `environment` in the manifest",
                 code="variable-unknown",
+            )
+        if why := refusal(name, given[name]):
+            raise UsageError(
+                f"--var {name} can't be taken", why=f"its value {why}", fix="give it another value", code="variable-invalid"
             )
     mine = {name: value for name, value in given.items() if name in declared}
     return mine, {name: value for name, value in given.items() if name not in declared}
@@ -195,11 +204,17 @@ class _Host:
 
 
 def public_keys(home: Path | None = None) -> list[str]:
-    """The user's own ssh public keys, so that plain ssh works too."""
+    """The user's own ssh public keys, so that plain ssh works too. What is no key in these files is left out."""
     folder = (home or Path.home()) / ".ssh"
-    keys = []
-    for name in ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"):
-        path = folder / name
-        if path.is_file():
-            keys.append(path.read_text().strip())
-    return keys
+    return [key for name in ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub") if (key := _public_key(folder / name))]
+
+
+def _public_key(path: Path) -> str:
+    """The one line of a file that is a public key, its comment in plain ASCII: it goes through Terraform onto a machine."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_KEY_BYTES).decode("ascii", errors="replace")
+    except OSError:
+        return ""
+    found = next((match for line in text.splitlines() if (match := _KEY.fullmatch(line.strip()))), None)
+    return " ".join(filter(None, (found[1], found[2], re.sub(r"[^!-~ ]", "?", found[3] or "").strip()))) if found else ""

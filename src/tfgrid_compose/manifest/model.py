@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from tfgrid_compose.manifest.names import mount_refusal, name_refusal, normal
 from tfgrid_compose.manifest.sizes import disk_gib, memory_mib, usd
 
 NetworkKind = Literal["mycelium", "wireguard", "ipv4", "ipv6"]
@@ -289,11 +290,8 @@ class DataDisk(Model):
     @field_validator("mount")
     @classmethod
     def _not_system(cls, value: str) -> str:
-        top = "/" + value.strip("/").split("/")[0]
-        if ".." in value or value.rstrip("/") in ("/var", "/opt", "/home", "/srv", "/mnt") or top in (
-            "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr",  # noqa: S108  # named to be refused
-        ):  # fmt: skip
-            raise ValueError(f"{value} belongs to the system; mount data under /data, /srv/… or /var/lib/…")
+        if why := mount_refusal(value):
+            raise ValueError(why)
         return value
 
 
@@ -431,11 +429,17 @@ class Manifest(Model):
         None, description="Where the app writes its log."
     )
 
+    @field_validator("name")
+    @classmethod
+    def _free_name(cls, value: str) -> str:
+        if why := name_refusal(value):
+            raise ValueError(why)
+        return value
+
     @field_validator("disks")
     @classmethod
     def _distinct_disks(cls, disks: list[DataDisk]) -> list[DataDisk]:
-        for key in ("name", "mount"):
-            values = [getattr(disk, key) for disk in disks]
+        for key, values in (("name", [disk.name for disk in disks]), ("mount", [normal(disk.mount) for disk in disks])):
             if len(set(values)) != len(values):
                 raise ValueError(f"two disks have the same {key}")
         return disks

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest.model import Manifest
+from tfgrid_compose.manifest.names import name_refusal
 
 _MANIFEST = """# What this app is and what it needs. All keys: docs/manifest.md
 {name}
@@ -71,7 +72,8 @@ _PAGE = """<!doctype html>
 def _name_of(folder: Path) -> str:
     """The folder's name as far as it can be the name of an app."""
     # Unlike Path.resolve, realpath takes a link that points at itself for what it is.
-    return re.sub(r"[^a-z0-9-]+", "-", os.path.basename(os.path.realpath(folder)).lower())[:63].strip("-") or "my-app"
+    name = re.sub(r"[^a-z0-9-]+", "-", os.path.basename(os.path.realpath(folder)).lower())[:63].strip("-") or "my-app"
+    return f"my-{name}" if name_refusal(name) else name
 
 
 def write_app(folder: Path, name: str | None = None) -> list[Path]:
@@ -82,7 +84,7 @@ def write_app(folder: Path, name: str | None = None) -> list[Path]:
     except ValidationError as error:
         raise ManifestError(
             f"{name!r} can't be the name of an app",
-            why="a name has up to 63 letters, digits, dots, - and _, and begins with a letter or digit",
+            why=name_refusal(name) or "a name has up to 63 letters, digits, dots, - and _, and begins with a letter or digit",
             fix=f"choose another one, for example {_name_of(folder)}",
             code="app-name-invalid",
         ) from error

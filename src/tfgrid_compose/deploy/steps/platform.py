@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from tfgrid_compose.deploy.context import Context, target_of
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.drivers import ansible
+from tfgrid_compose.manifest.names import user_of
 from tfgrid_compose.state import paths
 
 
@@ -44,18 +44,12 @@ def variables(context: Context) -> dict[str, Any]:
     app = context.deployment.name
     return {
         "app_name": app,
-        "app_user": user_name(app),
+        "app_user": user_of(app),
         "deployment_id": context.deployment.id,
         "ports": [port.model_dump() for port in context.app.manifest.resources.ports if port.number != 22],
         "timezone": "Etc/UTC",
         "locale": "C.UTF-8",
     }
-
-
-def user_name(app: str) -> str:
-    """A valid system user for an app: lower case, at most 31 characters."""
-    name = re.sub(r"[^a-z0-9-]", "-", app.lower()).strip("-")[:31] or "app"
-    return name if name[0].isalpha() else f"app-{name}"[:31]
 
 
 def hosts(context: Context) -> list[ansible.Host]:

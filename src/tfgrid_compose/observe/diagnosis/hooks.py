@@ -98,6 +98,18 @@ ENDINGS = (
         scope=_HOOK,
     ),
     Failure(
+        code="arguments-too-long",
+        patterns=("Argument list too long",),
+        reason="a program was started with more text than Linux takes: a value of the environment, or a command line",
+        fix="write the large value to a file that is shipped, and read it in the hook",
+        about=(
+            "Linux takes at most 131,071 bytes for one word of a command line or one `NAME=value`, and about 2 MB for all of "
+            "them together. A hook may also make such a line itself, for example with `*` in a folder of many files; `xargs` "
+            "or `find -exec … +` cut it."
+        ),
+        scope=_HOOK,
+    ),
+    Failure(
         code="hook-not-executable",
         patterns=("exit code 126", "exited with 126", "it could not be started: "),
         reason="the hook, or a program in it, is no program that can be executed",
