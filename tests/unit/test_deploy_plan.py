@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.workbench import MACHINE, STEPS, Bench, Call, contract
+from tfgrid_compose.cli.plan_text import plan_json, plan_text
 from tfgrid_compose.deploy import operate
 from tfgrid_compose.deploy.context import addresses_of, target_of
 from tfgrid_compose.deploy.plan import make_plan
@@ -22,7 +24,11 @@ from tfgrid_compose.deploy.steps.infrastructure import private_keys
 from tfgrid_compose.deploy.steps.ship import hook_environment, shell_assignments
 from tfgrid_compose.deploy.up import _placed, tell_unfinished
 from tfgrid_compose.errors import GridError, ManifestError, NotFoundError, UsageError
+from tfgrid_compose.grids import git
 from tfgrid_compose.manifest import envfile
+from tfgrid_compose.observe.redact import Secret
+from tfgrid_compose.state import settings as settings_of_user
+from tfgrid_compose.state.secrets import folder_owner
 from tfgrid_compose.state.store import Deployment, Store
 
 
@@ -516,3 +522,44 @@ def test_an_up_with_nothing_to_do_asks_only_whether_its_contracts_live(
     assert [name for name in asked.calls if name != "payer"] == ["prepare", "alive"]
     asked.calls.clear()
     assert call("ps")[0] == 0 and asked.calls == []
+
+
+# Whose values an app gets
+
+
+def test_the_plan_names_where_each_value_comes_from_and_no_value(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("BY_OPTION", "BY_FILE", "AWS_SECRET_ACCESS_KEY", "KEPT", "GIT_TOKEN", "DEFAULT", "MNEMONIC")
+    declared = "".join(f"  - {{name: {name}}}\n" for name in names)
+    bench.manifest("environment:\n" + declared.replace("{name: DEFAULT}", "{name: DEFAULT, default: d}"))
+    bench.write(".env", "BY_FILE=value-1\nEXTRA=value-2\n")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "value-3")
+    monkeypatch.setenv("MNEMONIC", "value-4")
+    git.keep(bench.store, git.Server("forge.example.com", "forgejo", "ada", Secret("value-5")))
+    settings_of_user.save(settings_of_user.Settings(git=settings_of_user.GitIdentity(name="value-6")))
+    bench.store.set_app_secret(folder_owner(bench.folder), "KEPT", "value-7")
+    with bench.context(variables={"BY_OPTION": "value-8"}) as context:
+        plan = make_plan(context)
+        text, facts = click.unstyle(plan_text(context, plan)), json.loads(plan_json(context, plan))
+    file = str(bench.folder / ".env")
+    assert facts["values"] == [
+        {"name": "AWS_SECRET_ACCESS_KEY", "from": "process"}, {"name": "BY_FILE", "from": "file", "file": file},
+        {"name": "BY_OPTION", "from": "option"}, {"name": "EXTRA", "from": "file", "file": file}, {"name": "GIT_TOKEN", "from": "git"},
+        {"name": "KEPT", "from": "secrets"}, {"name": "TFGRID_GIT_NAME", "from": "git"},
+    ]  # fmt: skip
+    for line in (
+        "  Values from the environment of this command: AWS_SECRET_ACCESS_KEY", f"  Values from {file}: BY_FILE, EXTRA",
+        "  Values from --var: BY_OPTION", "  Values from `signin git`: GIT_TOKEN, TFGRID_GIT_NAME", "  Values from `secrets set`: KEPT",
+    ):  # fmt: skip
+        assert line in text.splitlines()
+    assert "value-" not in text and "value-" not in json.dumps(facts)
+
+
+def test_values_of_an_earlier_run_and_of_a_release_are_named_too(bench: Bench) -> None:
+    bench.manifest("environment: [{name: A}]\n")
+    bench.up(variables={"A": "1"})
+    with bench.context() as context:
+        assert make_plan(context).to_dict(context)["values"] == [{"name": "A", "from": "last-up"}]
+    bench.write("page.html", "new")
+    bench.up()
+    release = bench.rollback()
+    assert release.number == 1

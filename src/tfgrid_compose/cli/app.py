@@ -35,12 +35,14 @@ def validate(obj: dict[str, Any], app: Path, strict: bool, as_json: bool) -> Non
 
     Exit codes: 0 it can be deployed, 3 it can't.
     """
+    from tfgrid_compose.manifest.envfile import check_file
     from tfgrid_compose.manifest.load import load_app
     from tfgrid_compose.patterns.load import load as load_pattern
 
     try:
         found = load_app(app, file=obj["file"], strict=strict)
         load_pattern(found.manifest.pattern_name)
+        check_file(found)
     except (ManifestError, PatternError) as error:
         if not as_json:
             raise

@@ -11,9 +11,10 @@ from tfgrid_compose.cli.cost import price_lines
 from tfgrid_compose.cli.nodeoptions import explain_lines
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.placement import Placement
-from tfgrid_compose.deploy.plan import Plan
+from tfgrid_compose.deploy.plan import Plan, values_of
 from tfgrid_compose.deploy.price import price_of
 from tfgrid_compose.errors import GridError
+from tfgrid_compose.manifest.envfile import ASKED, GIT, LAST_UP, OPTION, PROCESS, SECRETS
 
 
 def plan_json(context: Context, plan: Plan, explain: bool = False) -> str:
@@ -46,9 +47,24 @@ def plan_text(context: Context, plan: Plan, explain: bool = False) -> str:
         lines.append(f"  {mark} {item.step.name:<15}{item.text if item.needed else click.style('unchanged', dim=True)}{why}")
     networks = ", ".join(context.networks.prefer)
     lines.append(f"  Addresses: {networks}; private range {deployment.data['ip_range']}")
+    lines += _value_lines(context)
     lines += [click.style("  Not restored: ", fg="yellow") + limit for limit in plan.limits]
     price = price_of(context)
     lines += [click.style("  Not checked: ", fg="yellow") + text for text in dict.fromkeys(context.unchecked)]
     lines += [f"  {line}" for line in price_lines(price)]
     lines += explained
     return "\n".join(lines)
+
+
+# A value of the user's is named with its source: what an app declares it gets, and its author chose the names.
+_FROM = {
+    OPTION: "--var", ASKED: "your answer", PROCESS: "the environment of this command", SECRETS: "`secrets set`",
+    LAST_UP: "the last `up`", GIT: "`signin git`", "release": "the release",
+}  # fmt: skip
+
+
+def _value_lines(context: Context) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for item in values_of(context):
+        found.setdefault(_FROM.get(item["from"], item.get("file", "")), []).append(item["name"])
+    return [f"  Values from {source}: {', '.join(names)}" for source, names in found.items()]

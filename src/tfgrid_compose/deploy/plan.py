@@ -10,6 +10,8 @@ from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.price import over_budget, price_of
 from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
+from tfgrid_compose.grids import git
+from tfgrid_compose.manifest.envfile import DEFAULT, FILE, GIT
 from tfgrid_compose.manifest.model import HOOKS
 from tfgrid_compose.state.store import Release
 
@@ -68,6 +70,7 @@ class Plan:
                 "range": context.deployment.data["ip_range"],
                 "networks": list(context.networks.prefer),
             },
+            "values": values_of(context),
             "sizes": {role: vars(size) for role, size in context.sizes.items()},
             "usd_per_month": round(price.usd_per_month, 2),
             "price": price.to_dict(),
@@ -79,6 +82,19 @@ class Plan:
                 {"step": item.step.name, "does": item.text, "needed": item.needed, "reason": item.reason} for item in self.steps
             ],
         }
+
+
+def values_of(context: Context) -> list[dict[str, str]]:
+    """Where each value that the app gets of its user comes from: {name, from}, and the file of those of a file. No value."""
+    environment = context.environment
+    file = {"file": str(environment.file)} if environment.file else {}
+    found = [
+        {"name": name, "from": kind, **(file if kind == FILE else {})}
+        for name in sorted(environment.values)
+        if (kind := environment.sources.get(name, "release")) != DEFAULT
+    ]
+    identity = [name for name, value in git.identity_environment().items() if value and name not in environment.values]
+    return found + [{"name": name, "from": GIT} for name in identity]
 
 
 def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:

@@ -26,6 +26,7 @@ from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest import bundle as bundles
 from tfgrid_compose.manifest import envfile
+from tfgrid_compose.manifest.envfile import ASKED, FILE, GIT, LAST_UP, OPTION, PROCESS, SECRETS, Source
 from tfgrid_compose.manifest.load import App, load_app
 from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.observe.events import Stream, notice
@@ -163,27 +164,28 @@ def _environment(
     store: Store, stream: Stream, deployment: Deployment, app: App, env_file: Path | None, overrides: dict[str, str], ask: Ask
 ) -> envfile.Environment:
     kept_git = _git_values(app)
-    remembered = {**kept_git, **json.loads(store.secret(deployment.id, "environment") or b"{}")}
-    named: set[str] = set()
-    for owner in (folder_owner(app.folder), deployment.id):
-        found = store.app_secrets(owner)
-        named |= found.keys()
-        remembered |= found
-    given = dict(overrides)
+    of_deployment, of_folder = store.app_secrets(deployment.id), store.app_secrets(folder_owner(app.folder))
+    last = json.loads(store.secret(deployment.id, "environment") or b"{}")
+    asked: dict[str, str] = {}
+    sources = [
+        Source(OPTION, overrides), Source(ASKED, asked), Source(FILE, envfile.read_file(env_file) if env_file else {}),
+        Source(PROCESS, outside()), Source(SECRETS, {**of_folder, **of_deployment}), Source(LAST_UP, last), Source(GIT, kept_git),
+    ]  # fmt: skip
     while True:
-        environment, missing = envfile.resolve(app, file=env_file, overrides=given, process=outside(), remembered=remembered)
+        environment, missing = envfile.resolve(app, sources)
         answers = {variable.name: ask(variable) for variable in missing}
-        if None in answers.values():
-            raise _missing_values(app.manifest.name, [variable for variable in missing if answers[variable.name] is None])
+        if not all(answers.values()):
+            raise _missing_values(app.manifest.name, [variable for variable in missing if not answers[variable.name]])
         if not missing:
             break
-        given |= {name: value for name, value in answers.items() if value is not None}
-    used = {name for name, value in kept_git.items() if environment.values.get(name) == value}
+        asked |= {name: value for name, value in answers.items() if value is not None}
+    used = {name for name, kind in environment.sources.items() if kind == GIT}
     # What was given as a secret is one, whatever the manifest says. What `signin git` gives is asked for at each `up`: a
     # token that is changed there takes effect.
+    named = (of_deployment.keys() | of_folder.keys()) & environment.values.keys()
     environment = replace(
-        environment, secrets=environment.secrets | (named & environment.values.keys()) | (used & git.SECRETS),
-        given={name: value for name, value in environment.given.items() if name not in used},
+        environment, secrets=environment.secrets | named | (used & git.SECRETS),
+        given={name: value for name, value in environment.given.items() if name not in used}, file=env_file,
     )  # fmt: skip
     stream.redactor.add(*(environment.values[name] for name in environment.secrets))
     return environment

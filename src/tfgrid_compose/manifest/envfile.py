@@ -7,27 +7,47 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv.parser import parse_stream
 
 from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.manifest.limits import refusal, too_much
 from tfgrid_compose.manifest.load import App, nearest
 from tfgrid_compose.manifest.model import Variable
+from tfgrid_compose.manifest.scripts import inside
 
 MAX_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+OPTION, ASKED, FILE, PROCESS, SECRETS, LAST_UP, GIT, DEFAULT = (
+    "option", "asked", "file", "process", "secrets", "last-up", "git", "default",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values come from: one of the kinds above, and the values of it, whoever asks for them."""
+
+    kind: str
+    values: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Environment:
-    """Resolved values; `secrets` are never shown, `given` are those that somebody gave: all but defaults."""
+    """Resolved values; `secrets` are never shown, `given` are those that somebody gave: all but defaults.
+
+    `sources` has the kind of source of each value, and is empty for the values of a release; `file` is the file in use.
+    """
 
     values: dict[str, str]
     secrets: frozenset[str]
     given: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
 
 def read_file(path: Path) -> dict[str, str]:
@@ -79,48 +99,100 @@ def _invalid(path: Path, line: int, why: str) -> ManifestError:
 
 
 def app_file(app: App, chosen: Path | None = None) -> Path | None:
-    """The environment file in use: the chosen one, the manifest's, or `.env` when it exists."""
+    """The environment file in use: the chosen one, the manifest's, or `.env` when it exists.
+
+    Only the user may choose one outside of the app folder. Raises `ManifestError` when the app does.
+    """
     if chosen is not None:
         return chosen
-    if app.manifest.env_file:
-        return app.folder / app.manifest.env_file
-    default = app.folder / ".env"
-    return default if default.is_file() else None
+    named = app.manifest.env_file
+    if not named and not (app.folder / ".env").is_file():
+        return None
+    path = app.folder / (named or ".env")
+    if inside(app.folder, named or ".env") is None:
+        raise ManifestError(
+            f"environment file {named or '.env'} leads out of the app folder",
+            why=f"{app.manifest_name} names it" if named else f"it is a link to {path.readlink()}",
+            fix=f"give it yourself, when you trust the app with it: --env-file {path}",
+            code="env-file-outside",
+        )
+    if path.exists() and not path.is_file():
+        raise ManifestError(
+            f"environment file {path} can't be read", why="it is no file", fix="name the right file with --env-file",
+            code="env-file-unreadable",
+        )  # fmt: skip
+    return path
 
 
-def resolve(
-    app: App,
-    *,
-    file: Path | None,
-    overrides: Mapping[str, str],
-    process: Mapping[str, str],
-    remembered: Mapping[str, str],
-) -> tuple[Environment, list[Variable]]:
-    """Values by precedence: overrides, file, this process, the last deployment, the default.
+def resolve(app: App, sources: Sequence[Source]) -> tuple[Environment, list[Variable]]:
+    """The value of each declared variable from the first source that has one, then its default; what else is in a file.
 
-    Returns the environment and the required variables that have no value. Raises `ManifestError`
-    for a value outside the options.
+    An empty text is a value, too, but for a variable that can't be empty. Returns the environment and the required
+    variables that have no value. Raises `ManifestError` for a value that can't be.
     """
     declared = {variable.name: variable for variable in app.manifest.environment}
-    from_file = read_file(file) if file else {}
+    values: dict[str, str] = {}
+    found: dict[str, str] = {}
     given: dict[str, str] = {}
-    for name in declared:
-        sources = (overrides, from_file, process, remembered)
-        value = next((source[name] for source in sources if source.get(name) not in (None, "")), None)
-        if value is not None:
-            given[name] = value
-    defaults = {name: variable.default for name, variable in declared.items() if variable.default is not None}
-    values = {**defaults, **from_file, **given}
     for name, variable in declared.items():
-        if name in values:
-            _check_option(variable, values[name])
+        source = next((item for item in sources if _gives(item, variable)), None)
+        if source is not None:
+            values[name], found[name] = source.values[name], source.kind
+            given[name] = values[name]
+        elif variable.default is not None:
+            values[name], found[name] = variable.default, DEFAULT
+    # What a private file holds and the manifest does not explain goes along, and is treated as a secret.
+    more = {name: value for item in sources if item.kind == FILE for name, value in item.values.items() if name not in declared}
+    values |= more
+    found |= dict.fromkeys(more, FILE)
+    _check(declared, values)
     missing = [
         variable for name, variable in declared.items() if variable.required and name not in values and _applies(variable, values)
     ]
-    secret = {name for name, variable in declared.items() if variable.secret}
-    # What a private file holds and the manifest does not explain is treated as a secret.
-    secret |= {name for name in from_file if name not in declared}
-    return Environment(values, frozenset(secret & set(values)), given), missing
+    secret = {name for name, variable in declared.items() if variable.secret and name in values} | more.keys()
+    return Environment(values, frozenset(secret), given, found), missing
+
+
+def check_file(app: App) -> None:
+    """Whether the app's own environment file, where there is one, has values that can be. Raises `ManifestError`."""
+    file = app_file(app)
+    if file and file.is_file():
+        resolve(app, [Source(FILE, read_file(file))])
+
+
+def _gives(source: Source, variable: Variable) -> bool:
+    """Whether a source has a value for a variable. Raises `ManifestError` when the user makes empty what can't be."""
+    value = source.values.get(variable.name)
+    if value != "":
+        return value is not None
+    # Shells and forms to fill in are full of empty values that nobody means.
+    if source.kind == PROCESS:
+        return False
+    possible = not variable.required and (not variable.options or "" in variable.options)
+    if not possible and source.kind == OPTION:
+        raise ManifestError(
+            f"{variable.name} can't be empty",
+            why="the manifest requires a value" if variable.required else f"it takes {', '.join(variable.options)}",
+            fix=f"leave --var {variable.name}= out, or give it a value",
+            code="variable-invalid",
+        )
+    return possible
+
+
+def _check(declared: Mapping[str, Variable], values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if why := refusal(name, value):
+            raise ManifestError(
+                f"the value of {name} can't be handed to the hooks", why=f"it {why}", fix="change it where it comes from",
+                code="variable-invalid",
+            )  # fmt: skip
+        if name in declared:
+            _check_option(declared[name], value)
+    if why := too_much(values):
+        raise ManifestError(
+            "the values can't be handed to the hooks", why=why, fix="put large ones into files that are shipped",
+            code="environment-too-large",
+        )  # fmt: skip
 
 
 def _applies(variable: Variable, values: Mapping[str, str]) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 from random import Random
 
 from tests.fuzz import mutate
+from tests.fuzz.runner import Unclean
 from tests.fuzz.target import Target
-from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest import envfile
 from tfgrid_compose.manifest.load import App
 from tfgrid_compose.manifest.model import Manifest
@@ -63,11 +63,7 @@ class Fuzz(Target):
     def run(self, case: bytes) -> None:
         self._file.write_bytes(case)
         found = envfile.read_file(self._file)
-        for name, value in found.items():
-            if "\0" not in value:  # As every shell and every process gets it.
-                f"{name}={value}".encode("utf-8", "surrogateescape")
-        try:
-            envfile.resolve(self._app, file=self._file, overrides={}, process={}, remembered={})
-        except ManifestError as error:
-            if "Hello" not in error.why:
-                raise
+        environment, _ = envfile.resolve(self._app, [envfile.Source(envfile.FILE, found)])
+        for name, value in environment.values.items():  # As every shell and every process gets it.
+            if "\0" in value or len(f"{name}={value}".encode()) > 131_071:
+                raise Unclean(f"no process can have {name}")

@@ -122,7 +122,7 @@ def use(app: App) -> None:
     manifest.network.wishes()
     [manifest.hook_options(hook) for hook in HOOKS]
     json.dumps([port.model_dump() for port in manifest.resources.ports])
-    environment, _ = envfile.resolve(app, file=None, overrides={}, process={}, remembered={})
+    environment, _ = envfile.resolve(app, [])
     json.dumps(environment.given)
     [wished_node(app, role, index) for role in ("vm", "gateway", "ingress", "worker") for index in (0, 1)]
     Asked.by({}, manifest.placement, Settings(), "main").wish(resolve.RoleSizes(1, 512, 4), 0, manifest.network.provisioned())

@@ -61,6 +61,8 @@ MACHINES: list[Known] = [
         "W: Failed to fetch http://packages.example/x  Temporary failure resolving 'packages.example'"]),
     # Hooks and systems
     (ended, "hook-noexec", ["it could not be started: /opt/tfgrid-compose/my-app/work/app-deployment is mounted noexec"]),
+    (ended, "arguments-too-long", ["it could not be started: Argument list too long"]),
+    (ended, "arguments-too-long", ["/usr/bin/timeout: Argument list too long"]),
     (ended, "hook-not-executable", ["it could not be started: Exec format error"]),
     (ended, "hook-not-executable", ["its interpreter or a program in it was not found (exit code 126)", "it exited with 126 after 0.1 s"]),
     (ended, "hook-program-missing", ["its interpreter or a program in it was not found (exit code 127)", "it exited with 127 after 0.1 s"]),
