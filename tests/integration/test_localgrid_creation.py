@@ -10,7 +10,6 @@ from tests.integration.fake_engine import FakeKernel
 from tfgrid_compose.localgrid import networks
 from tfgrid_compose.localgrid.catalog import GIB
 from tfgrid_compose.localgrid.engine import Engine
-from tfgrid_compose.localgrid.plugin import _info
 
 pytestmark = pytest.mark.integration
 
@@ -182,8 +181,11 @@ def test_the_apps_name_is_in_the_contracts_metadata_and_follows_it(workspace: Wo
     for project in ("tfgrid-compose/one", "tfgrid-compose/two"):
         workspace.write(text(project))
         workspace.apply()
-        assert {item.data["projectName"] for item in engine.ledger.contracts()} == {project}
-        assert {_info(item).app for item in engine.ledger.contracts()} == {project.split("/")[1]}
+        assert {item.data["type"]: item.data["projectName"] for item in engine.ledger.contracts()} == {
+            "vm": project, "network": "Network",
+        }  # fmt: skip
+        assert workspace.state()["grid_network.net"]["solution_type"] == project, "and Terraform sees no drift"
+        assert drifted(workspace) == {}
 
 
 def test_machines_that_come_later_never_take_the_disks_of_another(workspace: Workspace, kernel: FakeKernel) -> None:

@@ -19,10 +19,12 @@ from tfgrid_compose.cli.contract_text import money
 from tfgrid_compose.deploy import cancel as cancelling
 from tfgrid_compose.deploy import contracts as core
 from tfgrid_compose.deploy.contracts import Listing, Row, look, pick
-from tfgrid_compose.deploy.costs import Cost
+from tfgrid_compose.deploy.costs import Cost, _cost
 from tfgrid_compose.deploy.watch import changes, kept
 from tfgrid_compose.errors import BusyError, GridError, InterruptedError_, NotFoundError, TfgridError, UsageError
+from tfgrid_compose.grids import wire
 from tfgrid_compose.grids.base import Account, ContractInfo
+from tfgrid_compose.grids.live import LiveGrid
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.observe.events import Stream
 from tfgrid_compose.state.store import Deployment, Store
@@ -490,3 +492,38 @@ def test_a_live_network_without_answer_is_exit_code_7(network: LiveNetwork) -> N
     assert failed(call("cancel", "--all", "--network", "main", "--yes")).exit_code == 7
     assert failed(call("cancel", "11", "--network", "main", "--yes")).code == "contracts-unasked"
     assert network.live == [11]
+
+
+# Kinds of nodes of ZOS 4, and networks that name no app
+
+
+@pytest.mark.parametrize(
+    ("kind", "usd"), [("network", 0.0), ("network-light", 0.0), ("vm", None), ("vm-light", None), ("node", None)]
+)
+def test_networks_of_every_kind_cost_nothing(kind: str, usd: float | None) -> None:
+    grid = FakeGrid("main")
+    item = grid.add(7, "x", usd=None, kind=kind)
+    assert item.is_network is (usd == 0.0)
+    assert _cost(item, (), Rates(0.02), CREATED + 3600.0).usd_per_hour == usd
+
+
+def test_light_contracts_are_read_as_what_they_are() -> None:
+    for kind, name in (("network-light", f"net_{ID}"), ("vm-light", f"vm_{ID}")):
+        data = json.dumps({"version": 4, "type": kind, "name": name, "projectName": "tfgrid-compose/my-app"})
+        row = {
+            "contract_id": 5,
+            "twin_id": 7,
+            "state": "Created",
+            "type": "node",
+            "details": {"nodeId": 9, "deployment_data": data},
+        }
+        found = wire.contract(row)
+        assert (found.kind, found.deployment, found.app) == (kind, ID, "my-app")
+
+
+def test_a_network_has_the_app_of_its_machine(network: LiveNetwork) -> None:
+    network.contract(1, f"vm_{ID}")
+    network.contract(2, f"net_{ID}", kind="network", app="")
+    network.contract(3, f"net_{LOST}", kind="network", app="")
+    found = {item.id: item.app for item in LiveGrid("main").all_contracts()}
+    assert found == {1: "my-app", 2: "my-app", 3: ""}

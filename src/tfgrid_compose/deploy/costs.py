@@ -65,7 +65,7 @@ def _cost(contract: ContractInfo, bills: Sequence[Bill], rates: Rates, now: floa
         price = contract_price(contract.usd_per_hour, rates)
     elif bills:
         return _billed(contract, bills, rates, spent)
-    elif contract.kind == "network":
+    elif contract.is_network:
         price = contract_price(0.0, rates)
     elif contract.kind == "name":
         price = name_price(rates)
@@ -93,5 +93,5 @@ def _billed(contract: ContractInfo, bills: Sequence[Bill], rates: Rates, spent: 
 def costs_of(grid: Grid, contracts: Sequence[ContractInfo], rates: Rates, now: float) -> tuple[tuple[Cost, ...], list[str]]:
     """(the cost of each contract, what could not be asked)."""
     # Contracts of networks are never billed.
-    bills, unasked = _bills(grid, [item.id for item in contracts if item.kind != "network"])
+    bills, unasked = _bills(grid, [item.id for item in contracts if not item.is_network])
     return tuple(_cost(item, bills.get(item.id, ()), rates, now) for item in contracts), unasked

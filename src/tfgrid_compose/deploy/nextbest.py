@@ -153,7 +153,7 @@ def _doomed(context: Context, failed: set[int]) -> list[ContractInfo]:
     finds a dead node in it can't even look at it (facts: grid-contracts, section 1.4 "Read").
     """
     mine = context.grid.contracts(context.deployment.id)
-    if all(contract.node in failed for contract in mine if contract.kind != "network"):
+    if all(contract.node in failed for contract in mine if not contract.is_network):
         return mine
     # A grid that adopts takes a node out of a network by itself, and would lose all of the network here.
-    return [item for item in mine if item.node in failed and not (context.grid.adopts and item.kind == "network")]
+    return [item for item in mine if item.node in failed and not (context.grid.adopts and item.is_network)]

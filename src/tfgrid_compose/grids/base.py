@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -131,6 +131,17 @@ class ContractInfo:
     twin: int = 0
     public_ips: int = 0
     farm: str = ""
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it holds a private network, which costs nothing; nodes of ZOS 4 ("light") have a kind of their own."""
+        return self.kind in ("network", "network-light")
+
+
+def with_apps(found: Sequence[ContractInfo]) -> list[ContractInfo]:
+    """Contracts, each with its app where another one of the same deployment names it: networks of the grid name none."""
+    apps = {item.deployment: item.app for item in found if item.deployment and item.app}
+    return [item if item.app or item.deployment not in apps else replace(item, app=apps[item.deployment]) for item in found]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tfgrid_compose.errors import GridError, StateError
 from tfgrid_compose.grids import networks, wire
-from tfgrid_compose.grids.base import Account, ContractInfo, Marked, Node, Progress
+from tfgrid_compose.grids.base import Account, ContractInfo, Marked, Node, Progress, with_apps
 from tfgrid_compose.grids.marks import deployment_of
 from tfgrid_compose.state import settings
 from tfgrid_compose.words import named
@@ -262,7 +262,7 @@ class LiveGrid:
             said = chain.contracts({item.id for item in listed} | remembered | newest)
         known = {item.id: item for item in listed}
         live = [item for item in said.values() if item.live and item.twin == twin]
-        return sorted((_agreed(known.get(item.id), item) for item in live), key=lambda item: item.id)
+        return with_apps(sorted((_agreed(known.get(item.id), item) for item in live), key=lambda item: item.id))
 
     def _remembered(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         """{deployment: (contracts, nodes)} as the state knows them here; a damaged state must not hide what the grid says."""

@@ -47,7 +47,8 @@ def apply(engine: Engine, twin: int, config: NetworkConfig, id: str | None = Non
 
 
 def _metadata(config: NetworkConfig) -> dict[str, Any]:
-    return {"version": 3, "type": "network", "name": config.name, "projectName": config.solution_type}
+    # The real provider passes no project on: its networks are all of the same one, whatever `solution_type` says.
+    return {"version": 3, "type": "network", "name": config.name, "projectName": "Network"}
 
 
 def _check(engine: Engine, config: NetworkConfig) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tfgrid_compose.grids.base import Account, Capacity, ContractInfo, Marked, Node, Progress
+from tfgrid_compose.grids.base import Account, Capacity, ContractInfo, Marked, Node, Progress, with_apps
 from tfgrid_compose.grids.marks import app_of, deployment_of
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.localgrid import accounts, billing, deployments, networks, snapshots
@@ -90,7 +90,7 @@ class LocalGrid:
         """Every contract of the play account that lives, those that are only half cancelled too."""
         with Engine() as engine:
             twin = _play_twin(engine.ledger).id
-            return [_info(found) for found in engine.ledger.contracts(ending=True) if found.twin == twin]
+            return with_apps([_info(found) for found in engine.ledger.contracts(ending=True) if found.twin == twin])
 
     @contextmanager
     def terraform(self, progress: Progress, *, only_look: bool = False) -> Iterator[dict[str, str]]:
@@ -119,7 +119,7 @@ class LocalGrid:
     def marked(self) -> list[Marked]:
         """Everything that carries our mark, of whatever deployment."""
         with Engine() as engine:
-            found = [_info(contract) for contract in engine.ledger.contracts(ending=True)]
+            found = with_apps([_info(contract) for contract in engine.ledger.contracts(ending=True)])
         return [Marked(id, contract, contract.app) for contract in found if (id := deployment_of(contract.name))]
 
     def alive(self, contracts: Sequence[int]) -> bool:
