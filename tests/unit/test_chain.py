@@ -423,6 +423,14 @@ def test_the_next_server_is_asked(fake: FakeChain, how: str) -> None:
             assert len(first.asked) == before, "the one that answered is asked first from then on"
 
 
+def test_whoever_reaches_none_does_not_wait_for_each() -> None:
+    times = iter([0.0, 10.0, 26.0])
+    urls = [f"ws://127.0.0.1:{port}" for port in (1, 2, 3, 4, 5, 6)]
+    with Chain(urls, timeout=1, clock=lambda: next(times)) as chain:
+        error = failing(chain.usd_per_tft)
+    assert ":2" in f"{error.to_dict()}" and ":3" not in f"{error.to_dict()}"
+
+
 def test_every_server_that_failed_is_named(fake: FakeChain) -> None:
     fake.orders.behind = 600
     with FakeChain() as gone:

@@ -35,7 +35,8 @@ class Patience:
     """How long to wait, in seconds, how often to try one URL, and how many pages are fetched at once.
 
     `read` is the longest silence within an answer, `answer` the longest time for one answer, `whole` that for a list;
-    no attempt begins later than `deadline` after the first. Tests replace `sleep`, `clock` and `jitter`.
+    no attempt begins later than `deadline` after the first, and no other URL is asked after `search`. Tests replace `sleep`,
+    `clock` and `jitter`.
     """
 
     connect: float = 5.0
@@ -43,6 +44,7 @@ class Patience:
     answer: float = 45.0
     whole: float = 240.0
     deadline: float = 20.0
+    search: float = 45.0
     attempts: int = 3
     first_pause: float = 0.5
     longest_pause: float = 8.0
@@ -144,7 +146,11 @@ class Asker:
     async def anywhere(self, question: Callable[[str], Awaitable[T]]) -> T:
         """Put a question to one base URL after the other until one answers. Raises `Unanswered`."""
         failures: list[Failed] = []
+        begun = self.patience.clock()
         for base in self.bases():
+            # Whoever reaches none of them must not wait for each.
+            if failures and self.patience.clock() - begun > self.patience.search:
+                break
             try:
                 answer = await question(base)
             except Failed as failed:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UNITS_PER_TFT = 10_000_000
 # Blocks come every 6 seconds; a server whose newest one is older than this is out of step.
 _BEHIND = 60.0
+# After so many seconds no other server is asked: a computer that reaches none must not wait for each of them.
+_SEARCH = 25.0
 _PREFIX = 42
 _PAGE = 100
 _KINDS = {"NodeContract": "node", "NameContract": "name", "RentContract": "rent"}
@@ -63,12 +65,13 @@ class Chain:
     def __init__(
         self, urls: Sequence[str], *, network: str = "", timeout: float = 10.0, inclusion: float = 60.0,
         now: Callable[[], float] = time.time, pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._urls = list(urls)
         self.label = f"the chain of network {network}" if network else "the chain"
         self.network = network
         self.timeout, self.inclusion = timeout, inclusion
-        self.now, self.pause = now, pause
+        self.now, self.pause, self._clock = now, pause, clock
         self._api: Any = None
 
     def __enter__(self) -> Chain:
@@ -138,9 +141,12 @@ class Chain:
     # Connections
 
     def ask(self, question: Callable[[Any], T]) -> T:
-        """What a question to a connected substrate-interface gives; the next server is asked when one fails."""
+        """What a question to a connected substrate-interface gives; the next server is asked when one fails, for so long."""
         failures: list[GridError] = []
+        begun = self._clock()
         for url in list(self._urls):
+            if failures and self._clock() - begun > _SEARCH:
+                break
             try:
                 with self.explained(url):
                     found = question(self._connected(url))

@@ -106,6 +106,13 @@ async def test_another_url_makes_up_for_one_that_misbehaves(waits: Waits, fault:
         assert ids(await client.nodes()) == [1, 2, 3, 4, 5]
 
 
+async def test_whoever_reaches_none_does_not_wait_for_each(waits: Waits) -> None:
+    """Main has six: the first two use up the time, and nobody asks the others."""
+    async with client_of(waits, *(nobody() for _ in range(6)), patience=patience(waits, search=2.0)) as client:
+        error = await refusal(client.nodes(), "gridproxy-unreachable")
+    assert len(error.details) == 2 and len(waits.pauses) == 4
+
+
 async def test_pages_of_two_urls_are_not_mixed(waits: Waits) -> None:
     async with serving(grid(2500, fine)) as bad, serving(grid(2300)) as good, client_of(waits, bad.url, good.url) as client:
         bad.faults = [fine, *[status(502)] * 20]
