@@ -6,6 +6,7 @@ import json
 
 from tfgrid_compose.observe import events
 from tfgrid_compose.observe.events import Event, RunEnded, RunStarted, Stream
+from tfgrid_compose.observe.ownwords import Ours
 from tfgrid_compose.observe.redact import MASK, Redactor
 
 
@@ -72,10 +73,40 @@ def test_masking_leaves_the_time_and_the_original_event_alone() -> None:
     assert event.text == "hunter2!"
 
 
-def test_identifiers_stay_even_if_a_secret_is_a_word_of_ours() -> None:
+def test_our_own_words_stay_even_if_a_secret_is_one_of_them() -> None:
     redactor = Redactor()
-    redactor.add("failed", "infrastructure", "step-ended", "hook-failed")
-    event = redactor.event(events.step_ended("infrastructure", "failed", 1.0, "it failed"))
-    assert (event.kind, event.step, event.outcome, event.text) == ("step-ended", "infrastructure", "failed", f"it {MASK}")
-    ended = redactor.event(RunEnded("run-ended", outcome="failed", error={"code": "hook-failed", "what": "hook-failed"}))
-    assert ended.error == {"code": "hook-failed", "what": MASK}
+    redactor.add("failed", "infrastructure", "step-ended", "hook-failed", "release", "my-app", "local", "8080")
+    redactor.own.add("my-app")
+    event = redactor.event(events.step_ended("infrastructure", "failed", 1.0, "hook failed; release #1 of my-app, port 8080"))
+    assert (event.kind, event.step, event.outcome) == ("step-ended", "infrastructure", "failed")
+    assert event.text == "hook failed; release #1 of my-app, port 8080"
+    started = redactor.event(RunStarted("run-started", name="my-app", command="up", steps=(("infrastructure", 1.0),)))
+    assert (started.name, started.steps) == ("my-app", (("infrastructure", 1.0),))
+
+
+def test_what_comes_from_outside_is_masked_also_in_our_sentences() -> None:
+    redactor = Redactor()
+    redactor.add("hunter2!", "failed", "zebra-crossing", "correct horse")
+    for text in ("hook hunter2! ended", "it says zebra-crossing", "aHVudGVyMiE=", "correct horse", "it says correct\nhorse"):
+        for event in (events.notice(text), events.step_started("ship", text), events.step_ended("ship", "done", 1.0, text)):
+            assert MASK in redactor.event(event).text, text
+    assert redactor.event(events.step_progress("setup", "it failed")).text == f"it {MASK}", "a hook may have printed it"
+    assert redactor.event(events.step_progress("setup", Ours("it failed"))).text == "it failed"
+
+
+def test_an_error_is_redacted_by_its_fields() -> None:
+    redactor = Redactor()
+    redactor.add("failed", "healthcheck", "hunter2!", "my-app", ".local", "exited")
+    redactor.own.add("my-app")
+    facts = {
+        "code": "hook-failed", "what": "hook healthcheck failed", "why": "curl: healthcheck failed",
+        "details": ["healthcheck of my-app failed"], "log": "/home/me/.local/state/healthcheck.log", "exit_code": 9,
+        "fix": "tfgrid-compose logs my-app --hook healthcheck --run 1, hunter2!",
+    }  # fmt: skip
+    ended = redactor.event(RunEnded("run-ended", outcome="failed", error=facts))
+    assert ended.error == {
+        **facts, "why": f"curl: {MASK} {MASK}", "details": [f"{MASK} of {MASK} {MASK}"],
+        "fix": f"tfgrid-compose logs my-app --hook healthcheck --run 1, {MASK}",
+    }  # fmt: skip
+    assert redactor.facts({"why": Ours("it exited with 1")}) == {"why": "it exited with 1"}
+    assert redactor.told("hook failed", "it failed") == f"hook failed: it {MASK}"

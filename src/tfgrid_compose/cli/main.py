@@ -208,15 +208,26 @@ def _print_text(text: str, code: int) -> int:
     return code
 
 
+def _know_own_words() -> None:
+    """Folders that stand in our sentences, whatever secret has the same name."""
+    from pathlib import Path
+
+    from tfgrid_compose.observe.redact import PROCESS
+    from tfgrid_compose.state import paths
+
+    PROCESS.own.add(os.environ.get("PWD", ""), str(Path.home()), str(paths.state_dir()), str(paths.config_dir()))
+
+
 def _print_error(error: TfgridError) -> int:
     from tfgrid_compose.cli.render import error_text
     from tfgrid_compose.observe.redact import PROCESS
 
+    _know_own_words()
     if "--json" in sys.argv:
         import json
 
-        click.echo(json.dumps({"error": PROCESS.data(error.to_dict())}))
-    click.echo(PROCESS.text(error_text(error)), err=True)
+        click.echo(json.dumps({"error": PROCESS.facts(error.to_dict())}))
+    click.echo(error_text(error), err=True)
     return error.exit_code
 
 

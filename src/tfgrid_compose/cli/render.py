@@ -10,6 +10,7 @@ import click
 
 from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.observe.events import Event, Notice, RunEnded, RunStarted, StepEnded, StepProgress, StepRetry, StepStarted
+from tfgrid_compose.observe.plain import one_line, plain
 
 _MARKS = {
     "done": ("✓", "green"),
@@ -30,17 +31,21 @@ def seconds_text(seconds: float) -> str:
 
 
 def error_text(error: TfgridError) -> str:
-    """What failed, why, the lines that matter, the log, the next command."""
-    lines = [click.style("Error: ", fg="red", bold=True) + error.what]
-    if error.why:
-        lines.append(f"  Reason:  {error.why}")
-    lines += [click.style(f"    | {line}", dim=True) for line in error.details]
-    if error.log:
-        lines.append(f"  Log:     {error.log}")
-    if error.aftermath:
-        lines.append(f"  Now:     {error.aftermath}")
-    if error.fix:
-        lines.append(f"  Next:    {error.fix}")
+    """What failed, why, the lines that matter, the log, the next command; without secrets and orders to the terminal."""
+    from tfgrid_compose.observe.redact import PROCESS
+
+    facts = PROCESS.facts(error.to_dict())
+    lines = [click.style("Error: ", fg="red", bold=True) + one_line(facts["what"])]
+
+    def line(title: str, key: str) -> None:
+        if key in facts:
+            lines.append(f"  {title:<8} " + plain(facts[key]).replace("\n", "\n" + " " * 11))
+
+    line("Reason:", "why")
+    lines += [click.style(f"    | {one_line(detail)}", dim=True) for detail in facts.get("details", [])]
+    line("Log:", "log")
+    line("Now:", "aftermath")
+    line("Next:", "fix")
     if error.cause:
         lines.append(f"  More:    tfgrid-compose explain {error.cause}")
     return "\n".join(lines)

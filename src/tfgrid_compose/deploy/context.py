@@ -70,6 +70,11 @@ class Context:
     run: int = 0
     _connections: dict[str, ssh.Connection] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        item = self.deployment
+        self.redactor.own.add(item.name, item.id, item.network, str(self.app.folder), self.app.manifest.name,
+                              self.pattern.pattern.name, str(paths.state_dir()))  # fmt: skip
+
     @property
     def redactor(self) -> Redactor:
         """The run's redactor."""
@@ -103,7 +108,7 @@ class Context:
         if fresh:
             found |= fresh
             self.store.set_secret(self.deployment.id, "generated", json.dumps(found).encode())
-        self.redactor.add(*(value for value in found.values() if len(value) >= 32))
+        self.redactor.add(*found.values())
         return dict(found)
 
     def public_key(self) -> str:

@@ -32,6 +32,7 @@ from tfgrid_compose.errors import (
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.observe.events import Stream, notice, step_progress
+from tfgrid_compose.observe.ownwords import Ours
 from tfgrid_compose.patterns import load as patterns
 from tfgrid_compose.state import backups, paths
 from tfgrid_compose.state.store import Deployment, Store
@@ -149,7 +150,8 @@ class Removal:
             run.perform("dns", f"records of {names}", lambda: count(keeper.withdraw(), "record"))
         except (DnsError, ManifestError) as error:
             self._dns_problem = error
-            self._stream.emit(notice(f"{error.what}: {error.why}; the machines go all the same", "warning"))
+            told = self._stream.redactor.told(error.what, error.why)
+            self._stream.emit(notice(f"{told}; the machines go all the same", "warning"))
         finally:
             self._deployment = keeper.deployment
 
@@ -175,9 +177,10 @@ class Removal:
             problem = error
         left = self._ours(problem)
         if problem:
-            self._progress(f"{problem.what}: {problem.why}; cancelling the contracts themselves", True)
+            told = self._stream.redactor.told(problem.what, problem.why)
+            self._progress(Ours(f"{told}; cancelling the contracts themselves"), True)
         if left:
-            self._progress(f"removing {len(left)} contracts that Terraform did not", True)
+            self._progress(Ours(f"removing {len(left)} contracts that Terraform did not"), True)
             self._grid.cancel(left)
         return f"{len(self._contracts)} contracts" if self._contracts else "there were none"
 

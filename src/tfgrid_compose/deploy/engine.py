@@ -40,6 +40,7 @@ class Run:
     def recorded(self, expected: list[tuple[str, float]], aim: dict[str, Any] | None = None) -> Iterator[None]:
         """Record and announce the run, however it ends. Ctrl-C becomes an `InterruptedError_` that says what was done."""
         started = time.monotonic()
+        self.stream.redactor.own.add(self.deployment.name, self.deployment.id, self.deployment.network)
         deployment, before = self.deployment, digest_of(self.store, self.deployment.id)
         self.number = self.store.start_run(deployment, self.kind, aim)
         self._audit("begun", before, "", "")
@@ -72,7 +73,7 @@ class Run:
     def _end(self, failure: TfgridError | None, before: str, seconds: float, outcome: str = "failed") -> None:
         if isinstance(failure, InterruptedError_):
             outcome = "interrupted"
-        facts: dict[str, Any] | None = self.stream.redactor.data(failure.to_dict()) if failure else None
+        facts: dict[str, Any] | None = self.stream.redactor.facts(failure.to_dict()) if failure else None
         if outcome == "failed" and facts is None:
             facts = {"what": "tfgrid-compose failed in a way that it can't explain"}
         self.store.end_run(self.number, outcome, facts)
@@ -100,7 +101,7 @@ class Run:
         started = time.monotonic()
 
         def ended(outcome: str, note: str, now: dict[str, str] | None = None) -> None:
-            self.store.end_step(self.number, id, name, outcome, self.stream.redactor.text(note), now)
+            self.store.end_step(self.number, id, name, outcome, self.stream.redactor.sentence(note), now)
             self.stream.emit(step_ended(name, outcome, time.monotonic() - started, note))
 
         try:
@@ -136,7 +137,7 @@ class Run:
                         known.details = [*known.details, f"it was tried {attempt} times"]
                     raise
                 self.store.retry_step(self.number, name, attempt + 1)
-                reason = f"{known.what}: {known.why}" if known.why else known.what
+                reason = self.stream.redactor.told(known.what, known.why)
                 self.stream.emit(step_retry(name, attempt + 1, self.policy.attempts, wait, reason))
                 time.sleep(wait)
 

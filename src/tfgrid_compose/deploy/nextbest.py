@@ -15,6 +15,7 @@ from tfgrid_compose.errors import InterruptedError_, TfgridError
 from tfgrid_compose.grids.base import ContractInfo
 from tfgrid_compose.observe.diagnosis import explained
 from tfgrid_compose.observe.events import notice
+from tfgrid_compose.observe.ownwords import Ours
 from tfgrid_compose.words import named
 
 # Causes that speak about a node, so that another one may do (codes of observe/diagnosis).
@@ -62,7 +63,7 @@ class NextBest:
         new = [now for role in nodes for old, now in zip(before[role], nodes[role], strict=True) if old != now]
         gone = f"; {named('contract', cancelled)} {'is' if len(cancelled) == 1 else 'are'} cancelled" if cancelled else ""
         going = f"going on with node {', '.join(map(str, dict.fromkeys(new)))}"
-        context.stream.emit(notice(f"{_why(failed, self.tried)}{gone}; {going}", "warning"))
+        context.stream.emit(notice(f"{context.redactor.text(_why(failed, self.tried))}{gone}; {going}", "warning"))
 
     def _others(self, context: Context, error: TfgridError, failed: set[int]) -> dict[str, list[int]]:
         """Nodes as they are now, with others for those that failed; raises `error` when there are none."""
@@ -102,7 +103,7 @@ class NextBest:
                 context.store.set_secret(context.deployment.id, STATE, without(state, failed, set(ids)))
             if ids:
                 names = [f"{item.id} ({item.kind} on node {item.node})" for item in doomed]
-                context.progress(_STEP, f"cancelling {named('contract', names)}", True)
+                context.progress(_STEP, Ours(f"cancelling {named('contract', names)}"), True)
                 context.grid.cancel(ids)
                 left = context.grid.remains(ids)
                 if left:

@@ -87,6 +87,11 @@ def settings(folder: Path, forks: int) -> dict[str, str]:
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_TIMEOUT": "30",
+        # Modules write their arguments, secrets among them, to the machine's journal: "Invoked with …".
+        "ANSIBLE_NO_TARGET_SYSLOG": "True",
+        # What a playbook marks as private is so in output too, and no value of ours is written to a log of Ansible's own.
+        "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "False",
+        "ANSIBLE_LOG_PATH": "",
     }
     plugins = _mitogen()
     if plugins:
@@ -222,7 +227,7 @@ class _Events:
         return PlatformError(
             f"Ansible {'lost' if unreachable else 'failed on'} {first['host']} in task «{first['name']}»",
             why=redact(first["message"] or (first["lines"] or ["the task gave no message"])[-1]),
-            details=[redact(line) for line in first["lines"]],
+            details=redact("\n".join(first["lines"])).split("\n") if first["lines"] else [],
             fix="run `tfgrid-compose up` again; finished tasks are not repeated" if unreachable else "",
             log=log,
         )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from tfgrid_compose.observe.redact import PROCESS, Redactor
+
+# Names and sentences of ours, in which our own words are never taken for a secret. All other texts come from outside.
+ours = partial(field, metadata={"ours": True})
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class RunStarted(Event):
     run: int = 0
     command: str = ""
     deployment: str = ""
-    name: str = ""
-    steps: tuple[tuple[str, float], ...] = ()
+    name: str = ours(default="")
+    steps: tuple[tuple[str, float], ...] = ours(default=())
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class StepStarted(Event):
     """A step begins."""
 
     step: str = ""
-    text: str = ""
+    text: str = ours(default="")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class StepEnded(Event):
     step: str = ""
     outcome: str = ""
     seconds: float = 0.0
-    text: str = ""
+    text: str = ours(default="")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class StepRetry(Event):
     attempt: int = 0
     attempts: int = 0
     wait: float = 0.0
-    reason: str = ""
+    reason: str = ours(default="")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Notice(Event):
     """A sentence for the user outside of any step; level `info` or `warning`."""
 
     level: str = "info"
-    text: str = ""
+    text: str = ours(default="")
 
 
 Sink = Callable[[Event], None]

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
-import string
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
-from urllib.parse import quote
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tfgrid_compose.observe import encoded
+from tfgrid_compose.observe.ownwords import Ours, OwnWords
+from tfgrid_compose.observe.plain import SEQUENCE
+from tfgrid_compose.observe.spelling import MARKS, as_bytes, longest_plain, spellings
+
+if TYPE_CHECKING:
+    from tfgrid_compose.observe.flow import Flow
 
 MASK = "«redacted»"
-_SHORTEST = 4
+SHORTEST = 4
 # A pattern for a longer value would take long to make.
 _PIECE = 1024
-# A longer run of signs is not needed for the quick look.
-_ENOUGH = 64
 # Programs act on these fields of events and errors; a secret that happens to be a word of ours must not change them.
-_STABLE = frozenset({"kind", "outcome", "step", "command", "level", "code", "cause"})
-# The signs of an alphabet in the order of their values; some values have another sign in a second alphabet.
-_BASE64 = (*string.ascii_uppercase, *string.ascii_lowercase, *string.digits, "+-", "/_")
-_BASE32 = (*string.ascii_uppercase, *"234567")
-_PLAIN_SIGNS = re.compile("[A-Za-z0-9]*")
+_STABLE = frozenset({"kind", "outcome", "step", "command", "level", "code", "cause", "log", "deployment", "exit_code"})
+# Fields of errors that are sentences, names and commands of ours; what comes from outside is masked in them too.
+_OURS = frozenset({"what", "fix", "aftermath"})
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n"))
 T = TypeVar("T")
+Span = tuple[int, int]
 
 
 class Secret:
@@ -52,212 +58,259 @@ class Secret:
 class Redactor:
     """Replaces known secret values in any text, in plain and in every encoding that logs usually hold.
 
-    Those are base64 and base32 at any offset, hex, URL, HTML and JSON encoding, and what shells and C write
-    for special signs.
+    Those are base64 and base32 at any offset, hex, dumps of bytes, URL, HTML and JSON encoding, and what shells and C
+    write for special signs; broken into lines and groups, and more than once. `own` knows the words of our sentences.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
-        self._encoded = re.compile("")
+        self._known: dict[str, Known] = {}
+        self._encoded = encoded.Search([])
+        self.own = OwnWords()
 
     def add(self, *values: str) -> None:
         """Learn secret values. Those of one to three signs are left alone, they would mask ordinary words."""
-        parts = {part for value in values for part in _parts(value) if len(part) >= _SHORTEST}
-        fresh = {part: _Known(part) for part in parts if part not in self._known}
+        parts = {part for value in values for part in _parts(value) if len(part) >= SHORTEST}
+        fresh = {part: Known(part) for part in parts if part not in self._known}
         if fresh:
             # A new table instead of a changed one: another thread may be in the middle of reading it.
             self._known = {**self._known, **fresh}
-            self._encoded = _encoded_at_all(self._known.values())
+            self._encoded = encoded.Search(item.needle for item in self._known.values())
+
+    @property
+    def known(self) -> list[Known]:
+        """What is looked for."""
+        return list(self._known.values())
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
-        encoded = self._known and self._encoded.search(text) is not None
-        spans = [span for known in self._known.values() if known.may_be_in(text, bool(encoded)) for span in known.spans(text)]
+        """A text from outside, without secrets."""
+        spans = list(self._spans(text)) if self._known else []
         return _masked(text, spans) if spans else text
 
+    def sentence(self, text: str) -> str:
+        """A sentence of ours, without secrets that came into it from outside: our own words stay."""
+        spans = [span for span in self._spans(text) if not self.own.cover(text, *span)] if self._known else []
+        return _masked(text, spans) if spans else text
+
+    def flow(self, emit: Callable[[str], None]) -> Flow:
+        """Lines that come one by one, redacted with the lines around them."""
+        from tfgrid_compose.observe.flow import Flow
+
+        return Flow(self, emit)
+
     def data(self, value: Any) -> Any:
-        """Any JSON-like value without secrets."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, dict):
-            return {self.data(key): self.data(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(self.data(item) for item in value)
-        return value
+        """Any JSON-like value from outside without secrets."""
+        return _deeply(value, self._clean)
+
+    def told(self, what: str, why: str) -> str:
+        """What failed and why, in one sentence: the reason may come from outside."""
+        return f"{self.sentence(what)}: {self._clean(why)}" if why else self.sentence(what)
+
+    def facts(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """The facts of an error: reason and lines of output are from outside, the rest are sentences of ours."""
+        return {key: self._fact(value, ours=key in _OURS, name=key) for key, value in facts.items()}
 
     def event(self, event: T) -> T:
-        """A dataclass with its texts redacted; stable identifiers such as `kind` and `step` stay."""
+        """A dataclass with its texts redacted; stable identifiers such as `kind` and `step` stay.
+
+        Fields whose metadata say `ours` are sentences and names of ours; all others may come from outside.
+        """
         if not self._known or not dataclasses.is_dataclass(event) or isinstance(event, type):
             return event
-        changed = {item.name: self._fact(item.name, getattr(event, item.name)) for item in dataclasses.fields(event)}
+        changed = {
+            item.name: self._fact(getattr(event, item.name), ours=bool(item.metadata.get("ours")), name=item.name)
+            for item in dataclasses.fields(event)
+        }
         return dataclasses.replace(event, **changed)
 
-    def _fact(self, name: str, value: Any) -> Any:
+    def _fact(self, value: Any, *, ours: bool, name: str) -> Any:
         if name in _STABLE:
             return value
         if isinstance(value, dict):
-            return {key: self._fact(key, item) for key, item in value.items()}
-        return self.data(value)
+            return self.facts(value)
+        return _deeply(value, self.sentence if ours else self._clean)
+
+    def _clean(self, text: str) -> str:
+        return self.sentence(text) if isinstance(text, Ours) else self.text(text)
+
+    def _spans(self, text: str) -> Iterator[Span]:
+        """Where secrets stand."""
+        origin: Callable[[int], int]
+        base, origin = text, _same
+        if _has_unseen(text):
+            visible = _without(text, SEQUENCE)
+            visible = _without(visible.text, _UNSEEN, visible.origin)
+            base, origin = visible.text, visible.origin
+            # A value may hold what was taken out.
+            for item in [item for item in self._known.values() if item.core in text]:
+                yield from item.spans(text)
+        for item in [item for item in self._known.values() if item.core in base]:
+            yield from (_back(span, origin) for span in item.spans(base))
+        if "\n" in base:
+            yield from self._over_lines(base, origin)
+        raw = as_bytes(base)
+        place = _same if len(raw) == len(base) else _signs(base)
+        for start, stop in self._encoded.spans(raw):
+            yield _back((place(start), place(stop - 1) + 1), origin)
+
+    def _over_lines(self, text: str, origin: Callable[[int], int]) -> Iterator[Span]:
+        """Values that a line break, or several, cut into pieces."""
+        joined = text.replace("\n", "")
+        breaks: _Cut | None = None
+        for item in self._known.values():
+            at = joined.find(item.flat)
+            while at >= 0:
+                breaks = breaks or _without(text, _BREAKS)
+                yield _back(_back((at, at + len(item.flat)), breaks.origin), origin)
+                at = joined.find(item.flat, at + len(item.flat))
+        # Who fills lines up to a width puts the break in place of a space.
+        spaced = [item for item in self._known.values() if " " in item.value]
+        filled = text.replace("\n", " ") if spaced else ""
+        for item in spaced:
+            yield from (_back(span, origin) for span in item.spans(filled))
 
 
 # Secrets that this process has met; whatever prints or saves text goes through it.
 PROCESS = Redactor()
+_BREAKS = re.compile("\n+")
+
+
+def _has_unseen(text: str) -> bool:
+    """Whether a text holds control characters beside line breaks and tabs."""
+    if text.isprintable():
+        return False
+    raw = as_bytes(text)
+    return len(raw.translate(None, _CONTROLS)) < len(raw) or (not text.isascii() and _UNSEEN.search(text) is not None)
+
+
+def _deeply(value: Any, clean: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {_deeply(key, clean): _deeply(item, clean) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_deeply(item, clean) for item in value)
+    return value
 
 
 def _parts(value: str) -> Iterator[str]:
     """What is looked for of a value: all of it and each of its lines, in pieces when it is long."""
     for part in map(str.strip, [value, *value.splitlines()] if "\n" in value else [value]):
-        ends = [*range(_PIECE, len(part) - _SHORTEST, _PIECE), len(part)]
+        ends = [*range(_PIECE, len(part) - SHORTEST, _PIECE), len(part)]
         yield from (part[begin:end] for begin, end in zip([0, *ends], ends))
+        if _has_unseen(part):
+            yield _UNSEEN.sub("", SEQUENCE.sub("", part)).strip()
 
 
-def _masked(text: str, spans: list[tuple[int, int]]) -> str:
-    """Mask the spans; of secrets that overlap, no part is left."""
+def _masked(text: str, spans: list[Span]) -> str:
+    """Mask the spans; of secrets that overlap, no part is left. Line breaks stay, so that lines keep their number."""
     parts, end = [], 0
     for start, stop in sorted(spans):
-        if start >= end:
-            parts += [text[end:start], MASK]
-        end = max(end, stop)
+        if stop > end:
+            if start >= end:
+                parts.append(text[end:start])
+            parts.append(_mask(text[max(start, end) : stop], begun=start < end))
+            end = stop
     return "".join([*parts, text[end:]])
 
 
-class _Known:
-    """One secret value: a quick look whether a text may hold it, and a pattern for where.
+def _mask(piece: str, begun: bool) -> str:
+    """The mask for each line of a piece; where a mask stands already, none for its first line."""
+    lines = piece.split("\n")
+    return "\n".join(MASK if line.strip() and not (begun and at == 0) else "" for at, line in enumerate(lines))
 
-    Every spelling of the value holds a run of letters and digits that is always the same. To look for these
-    is many times faster than the pattern, which is only made when one of them was seen.
-    """
 
-    __slots__ = ("_pattern", "_value", "encoded", "plain")
+# Places in a text that something was taken out of
+
+
+def _same(at: int) -> int:
+    return at
+
+
+def _back(span: Span, origin: Callable[[int], int]) -> Span:
+    """A span in the text that something was taken out of; its last sign decides where it ends."""
+    return origin(span[0]), origin(span[1] - 1) + 1
+
+
+@dataclasses.dataclass
+class _Cut:
+    """A text that something was taken out of."""
+
+    text: str
+    origin: Callable[[int], int]
+
+
+def _without(text: str, pattern: re.Pattern[str], before: Callable[[int], int] = _same) -> _Cut:
+    kept: list[str] = []
+    lengths: list[int] = []
+    starts: list[int] = []
+    end = 0
+    for found in pattern.finditer(text):
+        if found.start() > end:
+            kept.append(text[end : found.start()])
+            lengths.append(found.start() - end)
+            starts.append(end)
+        end = found.end()
+    kept.append(text[end:])
+    lengths.append(len(text) - end)
+    starts.append(end)
+    ends = list(accumulate(lengths))
+
+    def origin(at: int) -> int:
+        index = min(bisect_left(ends, at + 1), len(starts) - 1)
+        return before(starts[index] + at - (ends[index - 1] if index else 0))
+
+    return _Cut("".join(kept), origin)
+
+
+def _signs(text: str) -> Callable[[int], int]:
+    """Which sign of a text holds a byte of it."""
+    ends: list[int] = []
+
+    def place(at: int) -> int:
+        if not ends:
+            ends.extend(accumulate(len(as_bytes(sign)) for sign in text))
+        return bisect_left(ends, at + 1)
+
+    return place
+
+
+class Known:
+    """One secret value: what is looked for first, which is quick, and a pattern of its spellings."""
+
+    __slots__ = ("_pattern", "_special", "core", "flat", "needle", "value")
 
     def __init__(self, value: str) -> None:
-        self._value = value
+        self.value = value
+        self.flat = value.replace("\n", "").replace("\r", "")
+        self.needle = encoded.Needle(as_bytes(value))
+        self.core = longest_plain(value)
+        self._special = len(self.core) < len(value)
         self._pattern: re.Pattern[str] | None = None
-        self.plain = _longest_plain(value)
-        data = _bytes(value)
-        groups = [*_all_groups(data[:_ENOUGH], 6, 3), *_all_groups(data[:_ENOUGH], 5, 5)]
-        self.encoded = (data.hex(), data.hex().upper(), *(_core(group) for group in groups))
 
-    def may_be_in(self, text: str, encoded: bool) -> bool:
-        """Whether to look closer; `encoded` unset: nothing in the text is long enough for an encoded secret."""
-        return self.plain in text or (encoded and any(core in text for core in self.encoded))
+    def spans(self, text: str) -> Iterator[Span]:
+        """Where the value stands, in plain or as some program spells it."""
+        at = text.find(self.value)
+        while at >= 0:
+            yield at, at + len(self.value)
+            at = text.find(self.value, at + len(self.value))
+        if self._special and self.core in text and any(mark in text for mark in MARKS):
+            for start, stop in self._lines(text):
+                if any(text.find(mark, start, stop) >= 0 for mark in MARKS):
+                    yield from (found.span() for found in self._spelt().finditer(text, start, stop))
 
-    def spans(self, text: str) -> Iterable[tuple[int, int]]:
-        """Where the value stands."""
+    def _lines(self, text: str) -> Iterator[Span]:
+        """The lines that may hold a spelling; all of the text for a value of several lines."""
+        if "\n" in self.value or not self.core:
+            yield 0, len(text)
+            return
+        at = text.find(self.core)
+        while at >= 0:
+            start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+            stop = len(text) if stop < 0 else stop
+            yield start, stop
+            at = text.find(self.core, stop)
+
+    def _spelt(self) -> re.Pattern[str]:
         if self._pattern is None:
-            self._pattern = re.compile(_forms(self._value))
-        return (found.span() for found in self._pattern.finditer(text))
-
-
-def _encoded_at_all(known: Iterable[_Known]) -> re.Pattern[str]:
-    """Finds what is as long as the shortest run of letters and digits that an encoded secret has."""
-    shortest = min((len(core) for item in known for core in item.encoded), default=0)
-    return re.compile(f"[A-Za-z0-9]{{{shortest}}}")
-
-
-def _forms(value: str) -> str:
-    """A pattern for all spellings of a value. No two ways lead through a text, so that it never takes long."""
-    data = _bytes(value)
-    spelt = ["".join(map(spell, value)) for spell in (re.escape, _in_url, _in_escapes, _in_html, _in_quotes)]
-    encoded = [
-        data.hex(), data.hex().upper(),
-        *("".join(_sign_class(bits, _BASE64) for bits in group) for group in _all_groups(data, 6, 3)),
-        *("".join(_sign_class(bits, _BASE32) for bits in group) for group in _all_groups(data, 5, 5)),
-    ]  # fmt: skip
-    return "|".join(dict.fromkeys([*spelt, *encoded]))
-
-
-def _bytes(value: str) -> bytes:
-    """As the operating system has it; what it can't have is encoded somehow, but never an error."""
-    try:
-        return value.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        return value.encode(errors="surrogatepass")
-
-
-def _longest_plain(text: str) -> str:
-    runs: list[str] = _PLAIN_SIGNS.findall(text)
-    return max(runs, key=len)
-
-
-def _is_plain(sign: str) -> bool:
-    return sign.isascii() and sign.isalnum()
-
-
-def _in_url(sign: str) -> str:
-    """A sign, plain or %-encoded: which signs are encoded, and in which letters, differs between programs."""
-    if quote(sign, safe="", errors="replace") == sign:
-        return re.escape(sign)
-    encoded = "".join(f"%{_any_case(f'{byte:02x}')}" for byte in _bytes(sign))
-    if sign == "%":
-        return encoded  # Whoever encodes anything encodes this one.
-    return f"(?:{re.escape(sign)}|{encoded}{'|[+]' if sign == ' ' else ''})"
-
-
-def _in_escapes(sign: str) -> str:
-    """A sign as JSON, C, Python and shells write it with backslashes, once or in a text inside of a text."""
-    if _is_plain(sign):
-        return sign
-    units = sign.encode("utf-16-be", "surrogatepass").hex()
-    codes = [
-        [f"u{_any_case(units[at : at + 4])}" for at in range(0, len(units), 4)],
-        [f"x{_any_case(f'{byte:02x}')}" for byte in _bytes(sign)],
-        [f"{byte:03o}" for byte in _bytes(sign)],
-    ]
-    if ord(sign) > 127:
-        codes.append([f"x{_any_case(f'{ord(sign):02x}')}" if ord(sign) < 256 else f"U{_any_case(f'{ord(sign):08x}')}"])
-    # In a text inside of a text the backslash before a sign is doubled, and more.
-    forms = ["".join(rf"\\{{1,4}}{code}" for code in group) for group in codes]
-    if sign == "\\":
-        return rf"(?:\\\\|{'|'.join(forms)})"
-    short = {"\n": r"\\{1,4}n|", "\r": r"\\{1,4}r|", "\t": r"\\{1,4}t|"}.get(sign, "")
-    return rf"(?:\\{{0,4}}{re.escape(sign)}|{short}{'|'.join(forms)})"
-
-
-_ENTITIES = {"&": "amp|", "<": "lt|", ">": "gt|", '"': "quot|", "'": "apos|"}
-
-
-def _in_html(sign: str) -> str:
-    """A sign, or its entity: by name, or by number in either base."""
-    if _is_plain(sign):
-        return sign
-    number = ord(sign)
-    entity = f"&(?:{_ENTITIES.get(sign, '')}#0{{0,4}}{number}|#[xX]0{{0,4}}{_any_case(f'{number:x}')});"
-    return entity if sign == "&" else f"(?:{re.escape(sign)}|{entity})"
-
-
-def _in_quotes(sign: str) -> str:
-    """A sign inside the single quotes of a shell, which end where one stands in the value."""
-    return r"""'(?:"'"|\\')'""" if sign == "'" else re.escape(sign)
-
-
-def _any_case(digits: str) -> str:
-    return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
-
-
-def _all_groups(data: bytes, width: int, offsets: int) -> list[list[str]]:
-    """For each offset after a full group: the bits behind each sign that holds a part of `data`.
-
-    A sign at the edge holds bits of a neighbour too, written as `?`: every sign with the right bits of ours
-    will do. Nothing less than all bits of the secret matches, so ordinary words don't.
-    """
-    found = []
-    for unknown in range(0, 8 * offsets, 8):
-        bits = "?" * unknown + "".join(f"{byte:08b}" for byte in data)
-        bits += "?" * (-len(bits) % width)
-        found.append([bits[at : at + width] for at in range(unknown - unknown % width, len(bits), width)])
-    return found
-
-
-def _core(groups: list[str]) -> str:
-    """The longest run of letters and digits that these groups have in every alphabet and next to any neighbour."""
-    alphabet = _BASE64 if len(groups[0]) == 6 else _BASE32
-    signs = "".join("?" if "?" in bits else alphabet[int(bits, 2)] for bits in groups)
-    return _longest_plain(signs)
-
-
-@functools.cache
-def _sign_class(bits: str, alphabet: tuple[str, ...]) -> str:
-    wanted = bits.replace("?", ".")
-    signs = "".join(sign for value, sign in enumerate(alphabet) if re.fullmatch(wanted, f"{value:0{len(bits)}b}"))
-    return signs if len(signs) == 1 else "[" + signs.replace("-", r"\-") + "]"
+            self._pattern = re.compile(spellings(self.value))
+        return self._pattern

@@ -164,7 +164,7 @@ class Dns(Step):
         try:
             made.withdraw(leave=domain)
         except DnsError as error:
-            context.stream.emit(notice(f"{error.what}: {error.why}; next: {error.fix}", "warning"))
+            context.stream.emit(notice(f"{context.redactor.told(error.what, error.why)}; next: {error.fix}", "warning"))
 
     def _wait(self, context: Context, domain: Wanted, found: tuple[Record, ...]) -> str:
         """What is still missing after the deadline, in words; the record is made, so that is no failure."""
@@ -176,7 +176,8 @@ class Dns(Step):
                 asked, domain.names, found, DEADLINE, lambda text: context.progress(self.name, text, True)
             )  # fmt: skip
         except DnsError as error:
-            context.stream.emit(notice(f"{domain.name} could not be checked: {error.what}: {error.why}", "warning"))
+            told = context.redactor.told(error.what, error.why)
+            context.stream.emit(notice(f"{domain.name} could not be checked: {told}", "warning"))
             return "not checked"
         late = [item.text for item in said if not item.fits(found)]
         if not late:

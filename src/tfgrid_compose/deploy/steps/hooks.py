@@ -20,6 +20,7 @@ from tfgrid_compose.deploy.steps.platform import run_playbook, variables
 from tfgrid_compose.deploy.steps.ship import for_machine, hook_environment, release_inputs, wanted_release
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.manifest.load import App, hook_path
+from tfgrid_compose.observe.ownwords import Ours
 from tfgrid_compose.state import paths
 
 _MILESTONES = "🚀📦🐳🔧🌐📁📋🔐✅❌⚠ℹ→▶"
@@ -113,28 +114,32 @@ class Hook(Step):
     def _run(self, context: Context, timeout: int, lines: list[str]) -> Ending:
         with paths.private_log(context.logs / f"{self.name}.log") as log:
 
-            def on_line(line: str) -> None:
-                clean = context.redactor.text(line)
+            def show(clean: str) -> None:
                 lines.append(clean)
                 log.write(clean + "\n")
                 context.progress(self.name, clean, milestone=clean.lstrip()[:1] in _MILESTONES and clean.strip() != "")
 
-            running = _Running(context, self.name, self._script_name(context), timeout, on_line)
-            try:
-                return running.to_the_end()
-            except _Restarted:
-                context.progress(self.name, "the machine restarted while the hook ran; running the hook again", True)
-            try:
-                return _Running(context, self.name, self._script_name(context), timeout, on_line).to_the_end()
-            except _Restarted as error:
-                raise HookError(
-                    f"hook {self.name} failed",
-                    why="the machine restarted while it ran, twice",
-                    details=lines[-6:],
-                    fix="let the hook restart the machine only when that is still needed, and end by itself",
-                    log=str(context.logs / f"{self.name}.log"),
-                    code="hook-restarts-machine",
-                ) from error
+            with context.redactor.flow(show) as flow:
+                return self._run_twice(context, timeout, flow.line, lines)
+
+    def _run_twice(self, context: Context, timeout: int, on_line: Callable[[str], None], lines: list[str]) -> Ending:
+        """A hook that restarts the machine is run again, once. Raises `HookError`."""
+        running = _Running(context, self.name, self._script_name(context), timeout, on_line)
+        try:
+            return running.to_the_end()
+        except _Restarted:
+            context.progress(self.name, Ours("the machine restarted while the hook ran; running the hook again"), True)
+        try:
+            return _Running(context, self.name, self._script_name(context), timeout, on_line).to_the_end()
+        except _Restarted as error:
+            raise HookError(
+                f"hook {self.name} failed",
+                why="the machine restarted while it ran, twice",
+                details=lines[-6:],
+                fix="let the hook restart the machine only when that is still needed, and end by itself",
+                log=str(context.logs / f"{self.name}.log"),
+                code="hook-restarts-machine",
+            ) from error
 
     def _script_name(self, context: Context) -> str:
         """The script as it stands in /tmp/app-deployment."""
@@ -155,7 +160,7 @@ class Hook(Step):
         last = [line for line in lines if line.strip()][-6:]
         return HookError(
             f"hook {self.name} failed",
-            why=why,
+            why=why if ending.how == "unstarted" else Ours(why),
             details=last or ["it printed nothing"],
             fix=f"tfgrid-compose logs {context.deployment.name} --hook {self.name} --run {context.run} shows all of its output; "
             "mend it and run `tfgrid-compose up` again",
@@ -231,7 +236,7 @@ class _Running:
 
     def _again(self) -> Ending | None:
         """The connection broke: go on following the hook, unless it has ended ssh itself."""
-        self._context.progress(self._hook, "the connection broke; trying again", True)
+        self._context.progress(self._hook, Ours("the connection broke; trying again"), True)
         self._wait_for_machine()
         if not self._machine:
             return self._start()  # Nothing says that it ever began.

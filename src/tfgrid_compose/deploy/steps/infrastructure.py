@@ -19,6 +19,7 @@ from tfgrid_compose.drivers import statebackend
 from tfgrid_compose.drivers.terraform import Terraform, find
 from tfgrid_compose.errors import GridError, InfrastructureError, TfgridError
 from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.observe.ownwords import Ours
 from tfgrid_compose.state.store import Store
 from tfgrid_compose.words import count
 
@@ -105,7 +106,7 @@ class Infrastructure(Step):
         """Contracts that carry our id and that Terraform's state does not know: a crash came between the two."""
         left = strays(context, contracts_in(context.store.secret(context.deployment.id, STATE)))
         if left and context.grid.adopts:
-            context.progress(self.name, f"taking over {count(len(left), 'contract')} that an earlier run left", True)
+            context.progress(self.name, Ours(f"taking over {count(len(left), 'contract')} that an earlier run left"), True)
         else:
             self._cancel(context, left, "that an earlier run left")
 
@@ -118,7 +119,7 @@ class Infrastructure(Step):
 
     def _cancel(self, context: Context, contracts: list[int], which: str) -> None:
         if contracts:
-            context.progress(self.name, f"cancelling {count(len(contracts), 'contract')} {which}", True)
+            context.progress(self.name, Ours(f"cancelling {count(len(contracts), 'contract')} {which}"), True)
             context.grid.cancel(contracts)
 
     def undo(self, context: Context) -> str:
