@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection
 
 
@@ -13,3 +14,10 @@ def count(number: int, word: str) -> str:
 def named(word: str, items: Collection[object]) -> str:
     """`contract 1001`, `contracts 1001, 1002`."""
     return f"{word}{'' if len(items) == 1 else 's'} {', '.join(map(str, items))}"
+
+
+def readable(name: str) -> str:
+    """A file's name, or a sentence with one, on one line: a name may hold what a terminal obeys, and bytes that are no text."""
+    if name.isprintable():
+        return name
+    return "".join(sign if sign.isprintable() or unicodedata.category(sign) == "Zs" else "�" for sign in name)

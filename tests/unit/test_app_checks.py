@@ -12,6 +12,7 @@ from tests.unit.test_load import errors, load
 from tfgrid_compose.deploy.lookup import find
 from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest.bundle import collect
+from tfgrid_compose.manifest.contents import explained
 from tfgrid_compose.manifest.load import find_manifest, load_app
 from tfgrid_compose.manifest.scripts import first_word, release_file
 from tfgrid_compose.state.store import Deployment, Store
@@ -105,6 +106,17 @@ def test_a_script_of_a_command_must_go_too(app_folder: Path) -> None:
     ]
 
 
+def test_a_playbook_of_another_folder_is_not_run(app_folder: Path, tmp_path: Path) -> None:
+    put(tmp_path, "mine.yml", "app/deployment/own.yml", text="- hosts: app\n")
+    (app_folder / "deployment" / "playbook.yml").symlink_to("../../mine.yml")
+    assert errors(app_folder, "name: a\n") == [
+        "deployment/playbook.yml: leaves the app folder (a playbook stands inside the app folder)"
+    ]
+    (app_folder / "deployment" / "playbook.yml").unlink()
+    (app_folder / "deployment" / "playbook.yml").symlink_to("own.yml")
+    assert load(app_folder, "name: a\n").playbook() == app_folder / "deployment" / "playbook.yml"
+
+
 def test_links_that_arrive_dangling_are_told(app_folder: Path, tmp_path: Path) -> None:
     put(tmp_path, "shared/x")
     put(app_folder, "lib/real", "notes.log")
@@ -154,6 +166,19 @@ def test_what_can_not_go_is_told(app_folder: Path) -> None:
     ]  # fmt: skip
     assert f"prod.env: {sample}" not in warnings(app_folder, "name: a\nenv_file: prod.env\n")
     assert not [item for item in load_app(app_folder, env_file=app_folder / ".env.local").warnings if item.path == ".env.local"]
+
+
+def test_no_name_of_a_file_reaches_a_terminal_raw(app_folder: Path) -> None:
+    for name in (b".env.\x1b[31mred\nsecond: is fine", b".env.caf\xe9", "x.\u202eenv".encode() + b".env"):
+        (app_folder / os.fsdecode(name)).write_text("")
+    (app_folder / "link").symlink_to("../\x1b]0;title\x07")
+    found = warnings(app_folder)
+    assert len(found) == 4 and all(line.isprintable() and line.encode() for line in found)
+    folder = app_folder / "\x1b[2J"
+    folder.mkdir()
+    with pytest.raises(ManifestError) as caught, explained(folder):
+        raise OSError(13, "Permission denied", str(folder))
+    assert caught.value.what.isprintable()
 
 
 def test_no_more_than_a_few_of_a_kind_are_listed(app_folder: Path) -> None:

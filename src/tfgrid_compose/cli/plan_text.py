@@ -14,7 +14,8 @@ from tfgrid_compose.deploy.placement import Placement
 from tfgrid_compose.deploy.plan import Plan, values_of
 from tfgrid_compose.deploy.price import price_of
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.manifest.envfile import ASKED, GIT, LAST_UP, OPTION, PROCESS, SECRETS
+from tfgrid_compose.manifest.envfile import PLACES
+from tfgrid_compose.words import readable
 
 
 def plan_json(context: Context, plan: Plan, explain: bool = False) -> str:
@@ -56,15 +57,9 @@ def plan_text(context: Context, plan: Plan, explain: bool = False) -> str:
     return "\n".join(lines)
 
 
-# A value of the user's is named with its source: what an app declares it gets, and its author chose the names.
-_FROM = {
-    OPTION: "--var", ASKED: "your answer", PROCESS: "the environment of this command", SECRETS: "`secrets set`",
-    LAST_UP: "the last `up`", GIT: "`signin git`", "release": "the release",
-}  # fmt: skip
-
-
 def _value_lines(context: Context) -> list[str]:
+    """The author of an app chooses which of the user's values it gets, so the plan names them, each with its source."""
     found: dict[str, list[str]] = {}
     for item in values_of(context):
-        found.setdefault(_FROM.get(item["from"], item.get("file", "")), []).append(item["name"])
+        found.setdefault(readable(item.get("file", PLACES[item["from"]])), []).append(item["name"])
     return [f"  Values from {source}: {', '.join(names)}" for source, names in found.items()]

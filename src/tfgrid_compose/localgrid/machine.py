@@ -379,7 +379,7 @@ def host_resolver() -> str:
     """A resolv.conf that works inside a machine: the host's servers, loopback ones left out."""
     for path in ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"):
         try:
-            lines = Path(path).read_text().splitlines()
+            lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             continue
         servers = [line for line in lines if line.startswith("nameserver") and " 127." not in line and " ::1" not in line]

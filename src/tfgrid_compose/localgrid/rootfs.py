@@ -66,7 +66,7 @@ class Recipe:
 def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
     """The key=value pairs of os-release, without quotes."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))

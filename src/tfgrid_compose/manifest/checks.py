@@ -11,7 +11,7 @@ from tfgrid_compose.manifest.contents import ENVIRONMENT, SPECIAL, Contents
 from tfgrid_compose.manifest.limits import refusal
 from tfgrid_compose.manifest.model import HOOKS, Manifest
 from tfgrid_compose.manifest.problem import ERROR, WARNING, Problem, nearest
-from tfgrid_compose.manifest.scripts import first_word, hook_path, inside, release_file
+from tfgrid_compose.manifest.scripts import PLAYBOOK, first_word, hook_path, inside, release_file
 from tfgrid_compose.manifest.yamlfile import Document, Location
 
 # As many of a kind as somebody reads.
@@ -22,7 +22,9 @@ _OURS = ("deployment/state.yaml", "deployment/get_deployment_ip_vm.sh", "deploym
 
 def check_files(document: Document, manifest: Manifest, folder: Path, contents: Contents) -> Iterator[Problem]:
     """Hooks and command scripts that the manifest names must be there, and be among what goes to the machine."""
-    playbook = (folder / "deployment" / "playbook.yml").is_file()
+    playbook = os.path.isfile(folder / PLAYBOOK)
+    if playbook and inside(folder, PLAYBOOK) is None:
+        yield Problem(ERROR, PLAYBOOK, 0, "leaves the app folder", "a playbook stands inside the app folder")
     for hook in () if playbook else HOOKS:
         yield from _check_hook(document, folder, contents, hook, getattr(manifest.hooks, hook))
     for name, command in manifest.commands.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tfgrid_compose.errors import ManifestError
 from tfgrid_compose.manifest import gitignore
+from tfgrid_compose.words import readable
 
 IGNORE_FILES = (".tfgridignore", ".gitignore")
 # Left out wherever they stand; the bash tool takes the account's mnemonic from the last one.
@@ -101,7 +102,7 @@ def explained(folder: Path | None = None) -> Iterator[None]:
     except OSError as error:
         place = error.filename or folder or "a file of the app"
         raise ManifestError(
-            f"{os.fsencode(place).decode(errors='replace')} can't be shipped",
+            f"{readable(os.fsdecode(place))} can't be shipped",
             why=error.strerror or str(error),
             fix="check its permissions, or leave it out with a .tfgridignore file; then run the command again",
             code="bundle-unreadable",

@@ -23,9 +23,16 @@ MAX_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+# Where values come from, and words for it.
 OPTION, ASKED, FILE, PROCESS, SECRETS, LAST_UP, GIT, DEFAULT = (
     "option", "asked", "file", "process", "secrets", "last-up", "git", "default",
 )  # fmt: skip
+
+
+PLACES = {
+    OPTION: "--var", ASKED: "your answer", FILE: "the environment file", PROCESS: "the environment of this command",
+    SECRETS: "`secrets set`", LAST_UP: "the last `up`", GIT: "`signin git`", DEFAULT: "the manifest", "release": "the release",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ def resolve(app: App, sources: Sequence[Source]) -> tuple[Environment, list[Vari
     more = {name: value for item in sources if item.kind == FILE for name, value in item.values.items() if name not in declared}
     values |= more
     found |= dict.fromkeys(more, FILE)
-    _check(declared, values)
+    _check(declared, values, found)
     missing = [
         variable for name, variable in declared.items() if variable.required and name not in values and _applies(variable, values)
     ]
@@ -179,12 +186,12 @@ def _gives(source: Source, variable: Variable) -> bool:
     return possible
 
 
-def _check(declared: Mapping[str, Variable], values: Mapping[str, str]) -> None:
+def _check(declared: Mapping[str, Variable], values: Mapping[str, str], found: Mapping[str, str]) -> None:
     for name, value in values.items():
         if why := refusal(name, value):
             raise ManifestError(
-                f"the value of {name} can't be handed to the hooks", why=f"it {why}", fix="change it where it comes from",
-                code="variable-invalid",
+                f"the value of {name} can't be handed to the hooks", why=f"it {why}",
+                fix=f"change it where it comes from: {PLACES[found[name]]}", code="variable-invalid",
             )  # fmt: skip
         if name in declared:
             _check_option(declared[name], value)

@@ -16,7 +16,7 @@ from tfgrid_compose.manifest.checks import check_contents, check_environment, ch
 from tfgrid_compose.manifest.contents import contents
 from tfgrid_compose.manifest.model import DECORATIVE, Manifest, Model
 from tfgrid_compose.manifest.problem import ERROR, WARNING, Problem, in_order, nearest, problems_error
-from tfgrid_compose.manifest.scripts import hook_path
+from tfgrid_compose.manifest.scripts import PLAYBOOK, hook_path
 from tfgrid_compose.manifest.yamlfile import Document, Location, read
 
 __all__ = ["NAMES", "App", "Problem", "find_manifest", "folder_of", "hook_path", "load_app", "nearest", "problems_error"]
@@ -47,7 +47,7 @@ class App:
 
     def playbook(self) -> Path | None:
         """`deployment/playbook.yml`, which replaces the hooks when it exists."""
-        path = self.folder / "deployment" / "playbook.yml"
+        path = self.folder / PLAYBOOK
         return path if path.is_file() else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfgrid_compose.errors import ManifestError
+from tfgrid_compose.words import readable
 
 ERROR, WARNING = "error", "warning"
 
@@ -24,7 +25,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{place}: {self.text}" + (f" ({self.hint})" if self.hint else "")
+        return readable(f"{place}: {self.text}" + (f" ({self.hint})" if self.hint else ""))
 
 
 def in_order(problems: Iterable[Problem], first: str) -> tuple[Problem, ...]:

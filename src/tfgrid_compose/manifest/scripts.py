@@ -7,6 +7,8 @@ import re
 import shlex
 from pathlib import Path
 
+# Replaces the hooks where it exists; Ansible runs it on the user's computer.
+PLAYBOOK = "deployment/playbook.yml"
 # The first word of a shell line, when the shell takes it as it is, with or without quotes.
 _FIRST_WORD = re.compile(r"""\s*((?:[^\s"'\\`$~=;&|<>(){}*?\[\]#!]|'[^']*'|"[^"$`\\!]*"|\\[^\n])+)(?=[\s;&|<>]|$)""")
 

@@ -300,7 +300,7 @@ class Playbook(Step):
         """The playbook and its digest."""
         path = context.app.playbook()
         assert path is not None, "this step only exists when there is a playbook"
-        return f"deployment/playbook.yml ({short_digest(path.read_text())[:8]}) by Ansible instead of hooks"
+        return f"deployment/playbook.yml ({short_digest(path.read_bytes().hex())[:8]}) by Ansible instead of hooks"
 
     def inputs(self, context: Context) -> dict[str, str]:
         """The release."""
