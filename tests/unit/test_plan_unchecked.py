@@ -17,7 +17,7 @@ SILENT = GridError("gridproxy of network main can't be reached", why="no route",
 PROVIDER = "whether the pattern fits the grid's provider: Terraform looks at that before anything is bought"
 
 
-def silent(*_: object) -> None:
+def silent(*_: object, **__: object) -> None:
     """Nobody answers."""
     raise GridError(SILENT.what, why=SILENT.why, code=SILENT.code)
 

@@ -68,7 +68,8 @@ def _changes(context: Context) -> Iterator[Change]:
         stay = tuple(node for node, now in zip(old, context.nodes.get(role, []), strict=False) if node == now)
         if known and stay:
             disks = (before, after) if context.pattern.pattern.roles[role].disks else (0, 0)
-            yield Change(role, stay, RoleSizes(**{key: int(known[key]) for key in ("cpu", "memory", "disk")}), size, disks)
+            before_it = RoleSizes(**{key: int(known.get(key) or now) for key, now in vars(size).items()})
+            yield Change(role, stay, before_it, size, disks)
 
 
 def _stand(context: Context) -> bool:
@@ -100,11 +101,11 @@ def _no_shrinking(what: str, before: int, after: int, where: str) -> GridError:
 
 
 def _more_addresses(context: Context, changes: list[Change]) -> GridError | None:
-    stay = {(change.role, node) for change in changes for node in change.nodes}
+    stay = {(change.role, str(node)) for change in changes for node in change.nodes}
     without = [
         machine["name"]
         for machine in context.deployment.machines
-        if not machine.get("ipv4_address") and (machine["role"], int(machine["node"])) in stay
+        if not machine.get("ipv4_address") and (machine["role"], str(machine["node"])) in stay
     ]
     if "ipv4" not in context.networks.provision or not without:
         return None

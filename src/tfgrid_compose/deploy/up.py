@@ -83,10 +83,11 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
     placement.place(_placed(grid, deployment))
     for text in [*placement.warnings, *(f"not checked: {text}" for text in placement.unchecked if write)]:
         stream.emit(notice(text, "warning"))
+    unchecked = [] if write else [*placement.unchecked, *unable_payer(grid)]
     context = Context(
         store=store, deployment=deployment, app=app, pattern=pattern, grid=grid, stream=stream,
         bundle=bundles.collect(app.folder, left_out(app, env_file)), environment=environment, sizes=sizes,
-        nodes=placement.nodes, placement=placement, networks=networks, unchecked=[] if write else placement.unchecked,
+        nodes=placement.nodes, placement=placement, networks=networks, unchecked=unchecked,
         overrides=overrides, pattern_options={**deployment.data.get("pattern_options", {}), **theirs},
         disks=tuple(app.manifest.disks), dotenv=env_file is not None, terraform=options.terraform,
         policy=Policy() if options.retry else NEVER, aim=aim_of(options), max_monthly=options.max_monthly,
@@ -106,7 +107,7 @@ def opened(context: Context, write: bool) -> Iterator[None]:
             same_payer(context.grid, context.deployment)
             tidy(context.deployment)
         else:
-            context.unchecked += [*strange_payer(context.grid, context.deployment), *unable_payer(context.grid)]
+            context.unchecked += strange_payer(context.grid, context.deployment)
         changes.check(context)
         yield
     finally:
