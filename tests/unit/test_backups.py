@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,41 @@ def test_only_the_newest_are_kept() -> None:
     made = [backups.save(path(), f"number-{number}", keep=3) for number in range(5)]
     assert [item.name for item in backups.listed()] == [item.name for item in reversed(made[2:])]
     assert len(list(backups.folder().iterdir())) == 6, "the digests of the dropped ones went too"
+
+
+def test_a_clock_that_goes_back_drops_no_newer_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten copies of a time when the clock was ahead; those that come after them are newer all the same."""
+    remember("a")
+    for hour in range(backups.KEEP):
+        monkeypatch.setattr(time, "gmtime", lambda hour=hour: time.struct_time((2030, 1, 1, hour, 0, 0, 1, 1, 0)))
+        backups.save(path(), "ahead")
+    monkeypatch.setattr(time, "gmtime", lambda: time.struct_time((2025, 1, 1, 0, 0, 0, 2, 1, 0)))
+    made = backups.save(path(), "by-hand")
+    assert made == backups.listed()[0] == backups.newest_good() == backups.find(None)
+    assert made.condition() == "good" and len(backups.listed()) == backups.KEEP
+    remember("b")
+    done = restore(made)
+    assert backups.find(done.kept).good() and names() == ["a"]
+    assert restore(backups.find(done.kept)).backup.name == done.kept and names() == ["a", "b"]
+
+
+def test_the_database_that_is_replaced_stays_until_its_copy_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember("a")
+    saved = backups.save(path(), "first")
+    remember("b")
+    write = paths.private_file
+    monkeypatch.setattr(paths, "private_file", lambda file, data: write(file, b"" if file.name.endswith("restore.db") else data))
+    done = restore(saved)
+    assert done.kept.startswith(f"{path()}.damaged-"), "its copy is not what was written, so it is kept itself"
+    with sqlite3.connect(done.kept) as db:
+        assert len(db.execute("SELECT * FROM deployments").fetchall()) == 2
+    db.close()
+
+
+def test_the_newest_copy_is_never_dropped() -> None:
+    remember("a")
+    for keep in (0, -1, 1):
+        assert [backups.save(path(), "x", keep=keep)] == backups.listed()
 
 
 def test_processes_that_copy_at_the_same_moment_take_different_names() -> None:

@@ -128,7 +128,18 @@ def test_nobody_is_asked_who_said_yes_or_has_no_terminal(terminal: io.StringIO, 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (86399, "23 h"), (86400, "1 d"), (1e6, "11 d")],
+    [
+        (-7200, "0 s"),
+        (-0.5, "0 s"),
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (86399, "23 h"),
+        (86400, "1 d"),
+        (1e6, "11 d"),
+    ],
 )
 def test_an_age_has_one_unit(seconds: float, text: str) -> None:
     assert age(seconds) == text

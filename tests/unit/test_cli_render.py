@@ -13,7 +13,7 @@ from tfgrid_compose.observe.events import Event, StepEnded, notice, step_ended, 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (89.6, "90 s"), (125, "2 min 5 s")]
+    ("seconds", "text"), [(-7.0, "0.0 s"), (0.04, "0.0 s"), (9.94, "9.9 s"), (12.4, "12 s"), (89.6, "90 s"), (125, "2 min 5 s")]
 )
 def test_seconds_are_written_as_people_do(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import StateError
-from tfgrid_compose.state import paths
+from tfgrid_compose.state import database, paths
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
@@ -248,3 +249,18 @@ def test_a_second_name_of_a_file_of_root_is_not_given_away(tmp_path: Path, monke
     (tmp_path / "a" / "b" / "second").hardlink_to(tmp_path / "secret")
     paths.give_all(tmp_path / "a")
     assert ((tmp_path / "secret").stat().st_uid, (tmp_path / "a" / "b").stat().st_uid) == (0, 12345)
+
+
+@pytest.mark.parametrize("name", ["SQLITE_IOERR", "SQLITE_IOERR_SHMSIZE", "SQLITE_CANTOPEN"])
+@pytest.mark.parametrize("full", [True, False])
+def test_a_disk_without_room_is_told_whatever_sqlite_calls_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, full: bool
+) -> None:
+    monkeypatch.setattr(paths, "is_full", lambda _: full)
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = getattr(sqlite3, name)
+    assert database._database_error(home / "state.db", error).code == ("disk-full" if full else "state-unwritable")
+
+
+def test_a_folder_with_room_is_not_full(tmp_path: Path) -> None:
+    assert not paths.is_full(tmp_path) and list(tmp_path.iterdir()) == []

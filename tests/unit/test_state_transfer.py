@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -351,3 +353,68 @@ def test_a_passphrase_is_typed_twice_and_not_too_short(move: Move, tmp_path: Pat
     monkeypatch.delenv("TFGRID_PASSPHRASE_FILE")
     typed[:] = [WORDS]
     assert "Imported my-app" in invoke("import", str(tmp_path / "x"))
+
+
+# Cut off
+
+
+class Cut(BaseException):
+    """The process ends here."""
+
+
+def places(monkeypatch: pytest.MonkeyPatch, cut: int) -> list[str]:
+    """Count renames, synced folders and commits, and end the process at number `cut`; returns what was counted."""
+    seen: list[str] = []
+
+    def counted(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*words: object, **given: object) -> object:
+            seen.append(name)
+            if len(seen) == cut:
+                raise Cut(name)
+            return real(*words, **given)
+
+        return call
+
+    monkeypatch.setattr(os, "replace", counted("replace", os.replace))
+    monkeypatch.setattr(paths, "sync_folder", counted("sync", paths.sync_folder))
+    monkeypatch.setattr(Store, "_check_file", counted("commit", Store._check_file))
+    return seen
+
+
+def test_an_import_into_an_empty_state_that_is_cut_off_anywhere_is_whole_or_can_be_done_again(
+    move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(network="local")
+    remember(OTHER, "other")
+    found = package.opened(exported(), WORDS)
+    monkeypatch.setattr(transfer, "computer", lambda: "another one")
+    with monkeypatch.context() as patched:
+        move("whole")
+        count = len(_run(patched, found, 0))
+    assert count > 15
+    outcomes = []
+    for cut in range(1, count + 1):
+        move(f"cut-{cut}")
+        with monkeypatch.context() as patched:
+            _run(patched, found, cut)
+        with Store() as store:
+            there = [item.name for item in store.deployments()]
+        if not there:
+            transfer.take_in(found, lambda network: network == "local")
+        with Store() as store:
+            assert [problem.code for problem in check.look(store) if problem.code != "file-leftover"] == [], f"cut at {cut}"
+            assert store.verify_audit() is None and {item.name for item in store.deployments()} == {"my-app", "other"}
+            assert store.deployment(ID).data["contracts"] == [] and store.deployment(OTHER).data["contracts"] == [7]
+            assert store.secret(ID, "tfstate") is None and b"key of my-app" in (store.secret(ID, "ssh") or b"")
+            assert any(entry.facts["action"] == "state import" for entry in store.audit_entries())
+        outcomes.append(bool(there))
+    assert {True, False} == set(outcomes)
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, found: package.Package, cut: int) -> list[str]:
+    with Store():
+        pass
+    seen = places(monkeypatch, cut)
+    with contextlib.suppress(Cut):
+        transfer.take_in(found, lambda network: network == "local")
+    return seen

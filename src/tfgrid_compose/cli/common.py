@@ -91,8 +91,8 @@ def confirm(yes: bool, question: str, *, default: bool = True) -> None:
 
 
 def age(seconds: float) -> str:
-    """`12 s`, `5 min`, `3 h`, `2 d`."""
+    """`12 s`, `5 min`, `3 h`, `2 d`; what seems to lie ahead, because the clock was, is now."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
+    return f"{max(0, int(seconds))} s"

@@ -13,6 +13,7 @@ from tfgrid_compose.deploy.down import Check, Removal, left_text
 from tfgrid_compose.deploy.retry import NEVER, Policy
 from tfgrid_compose.deploy.turn import turn
 from tfgrid_compose.grids.registry import open_grid
+from tfgrid_compose.state import reserve
 from tfgrid_compose.state.store import Deployment, Store
 
 
@@ -36,6 +37,8 @@ def down(
 
     Exit codes: 0 gone, 5 no such deployment, 6 busy, 7 something is left.
     """
+    # Also on a full disk what costs money can go.
+    reserve.give_back()
     with Store() as store:
         deployment = lookup.find(store, app, Path.cwd())
     if open_grid(deployment.network).needs_root:
@@ -49,6 +52,7 @@ def down(
             policy = Policy() if retry else NEVER
             removal = Removal(store, stream, store.deployment(deployment.id), terraform, policy)
             done = _forgotten(deployment, removal.forget()) if forget else _gone(deployment, removal.run())
+    reserve.keep()
     if not as_json:
         click.echo(done)
 

@@ -22,7 +22,8 @@ _MARKS = {
 
 
 def seconds_text(seconds: float) -> str:
-    """`0.4 s`, `12 s` or `2 min 5 s`."""
+    """`0.4 s`, `12 s` or `2 min 5 s`; no less than nothing, whatever the clock did meanwhile."""
+    seconds = max(0.0, seconds)
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:

@@ -74,7 +74,7 @@ class Removal:
             config = (store.secret(deployment.id, "wireguard") or b"").decode()
             self._stream.redactor.add(*private_keys(config))
         same_payer(self._grid, deployment)
-        backups.save(store.path, f"down-{deployment.name}")
+        self._back_up(f"down-{deployment.name}")
         self._deployment = store.save(replace(deployment, status="destroying"))
         run = Run(store, self._stream, self._deployment, "down", self._policy)
         checks: list[Check] = []
@@ -92,6 +92,15 @@ class Removal:
         prune_archives(store)
         return checks
 
+    def _back_up(self, reason: str) -> None:
+        """Copy the database before; a disk that is too full for that does not keep machines that cost."""
+        try:
+            backups.save(self._store.path, reason)
+        except StateError as error:
+            if error.code != "disk-full":
+                raise
+            self._stream.emit(notice(f"no backup of the database was made: {error.why}", "warning"))
+
     def forget(self) -> list[int]:
         """Forget the deployment and destroy nothing on the grid: for an account that is lost, or a grid that has ended.
 
@@ -100,7 +109,7 @@ class Removal:
         """
         store, deployment = self._store, self._deployment
         left = self._out_of_reach()
-        backups.save(store.path, f"forget-{deployment.name}")
+        self._back_up(f"forget-{deployment.name}")
         run = Run(store, self._stream, deployment, "forget", self._policy)
 
         def let_go() -> str:

@@ -16,6 +16,7 @@ from tfgrid_compose.deploy.steps.base import Step, Tolerated
 from tfgrid_compose.errors import InterruptedError_, TfgridError
 from tfgrid_compose.observe.diagnosis import explained
 from tfgrid_compose.observe.events import RunEnded, RunStarted, Stream, step_ended, step_retry, step_started
+from tfgrid_compose.state import reserve
 from tfgrid_compose.state.audit import digest_of
 from tfgrid_compose.state.store import Deployment, Store
 
@@ -42,6 +43,8 @@ class Run:
         started = time.monotonic()
         self.stream.redactor.own.add(self.deployment.name, self.deployment.id, self.deployment.network)
         deployment, before = self.deployment, digest_of(self.store, self.deployment.id)
+        if self.kind not in ("down", "forget"):
+            reserve.keep()
         self.number = self.store.start_run(deployment, self.kind, aim)
         self._audit("begun", before, "", "")
         seconds = tuple((name, self.store.usual_seconds(name) or usual) for name, usual in expected)

@@ -142,7 +142,7 @@ def _last_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
     steps = [{"step": step["name"], "outcome": step["outcome"] or "unfinished"} for step in store.steps(run["id"])]
     outcome = run_outcome(run)
     return {"run": run["id"], "kind": run["kind"], "outcome": outcome, "steps": steps, "error": run["error"],
-            "ago_seconds": int(time.time() - (run["ended"] or run["started"]))}  # fmt: skip
+            "ago_seconds": max(0, int(time.time() - (run["ended"] or run["started"])))}  # fmt: skip
 
 
 def _price(deployment: Deployment) -> tuple[dict[str, Any] | None, list[str]]:

@@ -21,18 +21,27 @@ KEEP = 10
 # What a damaged file makes SQLite say; its message itself can be no text any more.
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 GOOD, DAMAGED, NEWER = "good", "damaged", "newer"
-_NAME = re.compile(r"^(\d{8}-\d{6})-(\d{3})-([a-z0-9-]+)\.db$")
+_NAME = re.compile(r"([0-9]{8}-[0-9]{6})-([0-9]{3,12})-([a-z0-9-]+)\.db")
 
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup: its name, why it was made, when (UTC), its size in bytes."""
+    """A backup: its name, why it was made, when (UTC), its size in bytes.
+
+    Its number, and no clock, says which of two is the newer one.
+    """
 
     name: str
     path: Path
     reason: str
     at: str
     size: int
+
+    @property
+    def number(self) -> int:
+        """Which of all backups it is, counted from the first."""
+        match = _NAME.fullmatch(self.name)
+        return int(match[2]) if match else 0
 
     def content(self) -> bytes | None:
         """The database as it was written; None when it was changed since, or can't be read."""
@@ -138,15 +147,18 @@ def save(database: Path, reason: str, keep: int = KEEP) -> Backup:
     word = re.sub(r"[^a-z0-9-]+", "-", reason.lower()).strip("-") or "copy"
     with _alone():
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        # The later one of two names of the same second is the greater one, also after older ones were dropped.
-        number = max((int(item.name[16:19]) for item in listed() if item.at == stamp), default=-1) + 1
+        number = max((item.number for item in listed()), default=0) + 1
         path = folder() / f"{stamp}-{number:03d}-{word}.db"
         # The digest first: a copy without one is never taken for a good one.
         paths.private_file(path.with_suffix(".sha256"), hashlib.sha256(data).hexdigest().encode() + b"\n")
         paths.private_file(path, data)
-        for old in listed()[keep:]:
+        made = Backup(path.name, path, word, stamp, len(data))
+        for old in listed()[max(keep, 1) :]:
             forget(old)
-    return Backup(path.name, path, word, stamp, len(data))
+        # Whoever goes on from here may destroy the original.
+        if made.content() != data:
+            raise _failed(f"{path} is not what was written")
+    return made
 
 
 def consistent_copy(database: Path) -> bytes:
@@ -183,11 +195,11 @@ def listed() -> list[Backup]:
         return []
     found = []
     for path in folder().iterdir():
-        match = _NAME.match(path.name)
+        match = _NAME.fullmatch(path.name)
         if match:
             with contextlib.suppress(FileNotFoundError):  # Another process has just dropped it.
                 found.append(Backup(path.name, path, match[3], match[1], path.stat().st_size))
-    return sorted(found, key=lambda item: item.name, reverse=True)
+    return sorted(found, key=lambda item: (item.number, item.name), reverse=True)
 
 
 def newest_good() -> Backup | None:

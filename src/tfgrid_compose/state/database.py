@@ -255,6 +255,8 @@ def _without_checksum(text: str) -> str:
 # What SQLite says about a file whose content it can't make sense of; a table that is missing is one of these.
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 
+_NO_ROOM = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+
 
 def _database_error(path: Path, error: sqlite3.DatabaseError) -> StateError:
     """SQLite's error in our words."""
@@ -262,7 +264,8 @@ def _database_error(path: Path, error: sqlite3.DatabaseError) -> StateError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in _DAMAGE:
         return damaged(path, str(error))
-    if code == sqlite3.SQLITE_FULL:
+    # Where the file of its shared memory can't grow, SQLite says I/O error, or that it can't open something.
+    if code == sqlite3.SQLITE_FULL or (code in _NO_ROOM and paths.is_full(path.parent)):
         return paths.write_error(path, OSError(errno.ENOSPC, str(error)))
     busy = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     return StateError(

@@ -18,7 +18,7 @@ from tfgrid_compose.state.quiet import known_leases
 from tfgrid_compose.state.store import Store
 
 # Files that are written beside their target and then renamed; one so old was left by a crash.
-_PARTIAL = re.compile(r"^\.(state\.db|key|anchor|rotated-|[0-9a-f]{64}|\d{8}-\d{6}-\d{3}-).*")
+_PARTIAL = re.compile(r"^\.(state\.db|key|anchor|rotated-|[0-9a-f]{64}|[0-9]{8}-[0-9]{6}-[0-9]{3,12}-).*")
 SETTLED = 3600.0
 # Folders of a deployment where providers and releases are unpacked, with modes of their own.
 _FOREIGN = ("terraform", "tmp")

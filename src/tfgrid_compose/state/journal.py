@@ -75,7 +75,7 @@ class Journal(Database):
 
     def steps(self, run: int) -> list[dict[str, Any]]:
         """The steps of a run in their order."""
-        return [dict(row) for row in self._rows("SELECT * FROM steps WHERE run = ? ORDER BY started, rowid", (run,))]
+        return [dict(row) for row in self._rows("SELECT * FROM steps WHERE run = ? ORDER BY rowid", (run,))]
 
     def begin_step(self, run: int, deployment: str, step: str, inputs: dict[str, str]) -> None:
         """Commit the intent of a step before its side effect; what it had done before is void."""
@@ -111,7 +111,7 @@ class Journal(Database):
             )
             if outcome in ("done", "tolerated"):
                 db.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", (deployment, step, row["inputs"], now))
-                db.execute("INSERT INTO durations VALUES (?, ?, ?)", (step, now - row["started"], now))
+                db.execute("INSERT INTO durations VALUES (?, ?, ?)", (step, max(0.0, now - row["started"]), now))
 
     def done(self, deployment: str) -> dict[str, dict[str, str]]:
         """{step: the inputs with which it was last done completely}."""
@@ -125,7 +125,7 @@ class Journal(Database):
 
     def usual_seconds(self, step: str) -> float | None:
         """The median of the last durations of a step, None when it never ran."""
-        rows = self._rows("SELECT seconds FROM durations WHERE step = ? ORDER BY at DESC LIMIT 9", (step,))
+        rows = self._rows("SELECT seconds FROM durations WHERE step = ? ORDER BY rowid DESC LIMIT 9", (step,))
         seconds = sorted(row["seconds"] for row in rows)
         return seconds[len(seconds) // 2] if seconds else None
 

@@ -13,6 +13,9 @@ from tfgrid_compose.errors import StateError
 from tfgrid_compose.state import trusted
 
 _APP = "tfgrid-compose"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# More than SQLite's shared memory wants at once.
+_LITTLE = 128 * 1024
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,199}")
 
@@ -136,6 +139,24 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_full(folder: Path) -> bool:
+    """Whether a folder's disk, or the user's part of it, takes not even a little more."""
+    probe = folder / f".room.{os.getpid()}"
+    try:
+        with os.fdopen(trusted.opened(probe, os.O_WRONLY | os.O_EXCL, _owners()), "wb") as file:
+            file.write(bytes(_LITTLE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in _FULL
+    except StateError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return False
+
+
 def private_log(path: Path) -> TextIO:
     """Open a file with mode 0600 for adding lines. Raises `StateError`."""
     private_dir(path.parent)
@@ -168,7 +189,7 @@ def give_all(path: Path) -> None:
 
 def write_error(path: Path, error: OSError) -> StateError:
     """The error for a file that can't be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in _FULL
     return StateError(
         f"{path} can't be written",
         why="the disk is full" if full else error.strerror or str(error),

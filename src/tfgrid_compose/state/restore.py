@@ -156,11 +156,7 @@ def swap(fresh: Path, path: Path, *, keep: bool) -> str:
     old = _aside(path)
     try:
         os.replace(fresh, path)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        paths.sync_folder(path.parent)
     except OSError as error:
         raise paths.write_error(path, error) from error
     if old and not keep:
@@ -168,6 +164,28 @@ def swap(fresh: Path, path: Path, *, keep: bool) -> str:
             Path(old + suffix).unlink(missing_ok=True)
         return ""
     return old
+
+
+def replace_empty(fresh: Path, path: Path) -> None:
+    """Put the file `fresh` in the place of a database in which nothing is, in one move: at each moment one is there.
+
+    Raises `StateError`, also when another process has it open.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as db:
+            # No log stays behind that would be taken for the new one's.
+            db.execute("PRAGMA journal_mode=DELETE").fetchall()
+        os.replace(fresh, path)
+        paths.sync_folder(path.parent)
+    except sqlite3.Error as error:
+        raise StateError(
+            f"{path} can't be replaced",
+            why=str(error),
+            fix="let other commands end, then run this one again",
+            code="state-unwritable",
+        ) from error
+    except OSError as error:
+        raise paths.write_error(path, error) from error
 
 
 def _aside(path: Path) -> str:
@@ -178,6 +196,7 @@ def _aside(path: Path) -> str:
         moved = [suffix for suffix in ("", *_BESIDE) if path.with_name(path.name + suffix).exists()]
         for suffix in moved:
             os.replace(path.with_name(path.name + suffix), target.with_name(target.name + suffix))
+        paths.sync_folder(path.parent)
     except OSError as error:
         raise paths.write_error(path, error) from error
     return str(target) if "" in moved else ""

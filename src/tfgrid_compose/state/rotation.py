@@ -165,6 +165,7 @@ def _replace(backup: Backup, content: bytes | None) -> None:
     digest = hashlib.sha256(content).hexdigest().encode() + b"\n"
     paths.private_file(backup.path.with_suffix(".sha256"), digest)
     os.replace(staged, backup.path)
+    paths.sync_folder(backup.path.parent)
 
 
 def _finish(backup: Backup) -> None:
@@ -174,4 +175,5 @@ def _finish(backup: Backup) -> None:
         content = staged.read_bytes()
         if hashlib.sha256(content).hexdigest() == backup.path.with_suffix(".sha256").read_text().strip():
             os.replace(staged, backup.path)
+            paths.sync_folder(backup.path.parent)
     staged.unlink(missing_ok=True)

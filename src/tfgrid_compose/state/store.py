@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from tfgrid_compose.state import arrival
 from tfgrid_compose.state.audit import Audit
 from tfgrid_compose.state.deployments import Deployment, Deployments
 from tfgrid_compose.state.journal import Journal
@@ -16,6 +17,10 @@ __all__ = ["SCHEMA_VERSION", "Deployment", "Release", "Store"]
 
 class Store(Deployments, Journal, Releases, Secrets, Audit):
     """One open database; close it when done."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        arrival.finish_if_possible(self)
 
     def __enter__(self) -> Store:
         return self

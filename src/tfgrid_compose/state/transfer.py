@@ -15,7 +15,7 @@ from typing import Any
 
 from tfgrid_compose import __version__
 from tfgrid_compose.errors import StateError
-from tfgrid_compose.state import backups, blobs, envelope, paths, whoami
+from tfgrid_compose.state import arrival, backups, blobs, envelope, paths, whoami
 from tfgrid_compose.state.audit import audited
 from tfgrid_compose.state.database import with_checksum
 from tfgrid_compose.state.keys import Keys
@@ -32,14 +32,13 @@ from tfgrid_compose.state.package import (
     to_text,
 )  # fmt: skip
 from tfgrid_compose.state.quiet import quiet
-from tfgrid_compose.state.restore import swap
+from tfgrid_compose.state.restore import replace_empty
 from tfgrid_compose.state.store import Deployment, Store
 from tfgrid_compose.state.vault import Vault
 from tfgrid_compose.words import count
 
 # Says which networks live on one computer only: deployments there can't be moved, but only built anew.
 StaysHere = Callable[[str], bool]
-_OF_MACHINES = ("tfstate", "provider-state", "wireguard")
 
 
 @dataclass
@@ -139,11 +138,14 @@ def take_in(package: Package, stays_here: StaysHere, *, replace: bool = False) -
             if not empty:
                 backups.save(store.path, "before-import")
             path = store.path
-        done = _whole(package, path) if empty else _merged(package, blocking)
+        elsewhere = package.facts.get("computer") != computer()
+        gone = [id for id, _, network in package.deployments if elsewhere and stays_here(network)]
+        # Before the rows that name them: files that nothing names do no harm.
         _files(package)
+        done = _whole(package, path, gone) if empty else _merged(package, blocking)
         with Store() as store:
-            if package.facts.get("computer") != computer():
-                done.emptied = _emptied(store, package, stays_here)
+            if not empty:
+                done.emptied = arrival.empty(store, gone)
             done.elsewhere = [text for id, *_ in package.deployments if (text := _without_folder(store.deployment(id)))]
     return done
 
@@ -170,20 +172,19 @@ def _is_empty(store: Store) -> bool:
     return not any(store._rows(f"SELECT 1 FROM {table} LIMIT 1") for table in tables)  # noqa: S608  # fixed names
 
 
-def _whole(package: Package, path: Path) -> Imported:
+def _whole(package: Package, path: Path, gone: list[str]) -> Imported:
     """The database and the keys as they were; the key of fingerprints too, so that nothing looks changed to `up`."""
-    fresh = paths.private_file(path.with_name(f".{path.name}.restored-{os.getpid()}"), package.database)
     vault = Vault(path.with_name("key"))
     if vault.exists():
         vault.keys()  # A passphrase that protects them protects the new ones too.
     # First the keys: should this be cut off here, they belong to a database without secrets.
     vault.file.write(package.keys)
-    swap(fresh, path, keep=False)
+    database = arrival.noted(package.database, Vault(path.with_name("key")), package.facts.get("who"), gone)
+    replace_empty(paths.private_file(path.with_name(f".{path.name}.restored-{os.getpid()}"), database), path)
     with Store(path) as store:
-        store.accept_secrets()
-        store.anchor_audit_anew()
-        store.append_audit(action="state import", whole=True, source=package.facts.get("who"))
-        return Imported(added=[item.name for item in store.deployments()], whole=True)
+        arrival.finish(store)
+        names = {item.id: item.name for item in store.deployments()}
+        return Imported(added=list(names.values()), emptied=[names[id] for id in gone], whole=True)
 
 
 def _merged(package: Package, blocking: list[Deployment]) -> Imported:
@@ -243,21 +244,3 @@ def _files(package: Package) -> None:
             blobs.put(data)
     for id, data in package.known_hosts.items():
         paths.private_file(paths.deployment_dir(id) / "known_hosts", data)
-
-
-def _emptied(store: Store, package: Package, stays_here: StaysHere) -> list[str]:
-    """Deployments whose machines stand on the other computer: their contracts mean nothing here, or something else.
-
-    They become ones that `up` builds anew, with the same keys, values and releases.
-    """
-    names = []
-    for id, name, network in package.deployments:
-        if not stays_here(network):
-            continue
-        found = store.deployment(id)
-        store.save(Deployment(id, name, network, "failed", found.created, 0.0, {**found.data, "contracts": [], "machines": []}))
-        for secret in _OF_MACHINES:
-            store.set_secret(id, secret, None)
-        store.undo(id, *store.done(id))
-        names.append(name)
-    return names
