@@ -73,7 +73,7 @@ class Contents:
 
 
 def is_environment(name: str) -> bool:
-    """Whether a file of that name may hold values of an environment; a sample such as `.env.example` doesn't."""
+    """Whether a file or folder of that name may hold values of an environment; a sample such as `.env.example` doesn't."""
     if not _ENVIRONMENT.fullmatch(name):
         return False
     stem, _, last = name.rpartition(".")
@@ -154,7 +154,7 @@ class _Walk:
                 return Stays(PRIVATE, "never goes to a machine")
             if line := _left_out_by(name, is_folder, levels):
                 return Stays(IGNORED, f"is left out by {line}")
-            if is_environment(item.name) and (not is_folder or item.name.lower() == ".env"):
+            if is_environment(item.name):
                 return Stays(ENVIRONMENT, "looks like an environment file")
         if not (is_folder or item.is_symlink() or item.is_file(follow_symlinks=False)):
             return Stays(SPECIAL, f"is a {_kind(item.stat(follow_symlinks=False).st_mode)}")
