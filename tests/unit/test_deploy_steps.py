@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.workbench import REAL_HOOK, Bench, FakeTerraform, contract
 from tfgrid_compose.deploy.steps import tunnel
 from tfgrid_compose.deploy.steps.hooks import Ending, Hook
+from tfgrid_compose.deploy.steps.ship import dotenv
 from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers.process import Finished
-from tfgrid_compose.errors import HookError, ReachError, StateError, TunnelError
+from tfgrid_compose.errors import HookError, PatternError, ReachError, StateError, TunnelError
+from tfgrid_compose.manifest.envfile import read_file
 from tfgrid_compose.observe.events import StepProgress
 
 
@@ -83,17 +87,33 @@ def test_hooks_find_the_layout_of_the_bash_tool(bench: Bench) -> None:
     assert done.stdout == "10.5.3.2\n"
 
 
-def test_a_value_of_strangers_adds_no_line_to_state_yaml(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    evil = "1\nprimary_ip: 6.6.6.6\x1b]0;x\x07\u2028app_name: y"
+@pytest.mark.parametrize("name", ["primary_ip_type", "deployment_name"])
+def test_a_value_of_strangers_reaches_no_file(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     real = FakeTerraform.apply
-    monkeypatch.setattr(FakeTerraform, "apply", lambda self: {**real(self), "primary_ip_type": evil, "deployment_name": evil})
-    bench.up()
+    monkeypatch.setattr(FakeTerraform, "apply", lambda self: {**real(self), name: "1\nprimary_ip: 6.6.6.6"})
+    with pytest.raises(PatternError, match="can't use"):
+        bench.up()
+
+
+def test_the_type_of_the_primary_address_is_that_of_the_address_which_is_written(bench: Bench) -> None:
+    bench.up()  # Terraform's own primary address is another one when the machine was reached over WireGuard.
     text = (bench.machine.folder / "tmp" / "app-deployment" / "state.yaml").read_text()
-    assert [line.partition(":")[0] for line in text.splitlines()] == [
-        "app_name", "app_version", "deployment_id", "pattern_name", "primary_ip", "primary_ip_type", "deployment_name",
-        "wireguard_address", "mycelium_address", "ipv4_address", "ipv6_address", "vm_ip", "mycelium_ip",
-    ]  # fmt: skip
-    assert "primary_ip_type: 1 primary_ip: 6.6.6.6 app_name: y\n" in text
+    assert "primary_ip: 10.5.3.2\nprimary_ip_type: wireguard\n" in text
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_a_shell_reads_the_dotenv_file_exactly(value: str) -> None:
+    done = subprocess.run(["sh", "-c", f'set -a\n{dotenv({"A": value})}\nprintf "%s" "$A"'], capture_output=True)
+    assert done.stdout == value.encode()
+
+
+@pytest.mark.parametrize(
+    "value", ["", "plain", "it's", "a b", 'say "x"', "$HOME", "a#b", "two\nlines", "back\\slash", "`id`", 'it\'s "both"']
+)
+def test_our_own_reader_takes_the_dotenv_file_that_we_write(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "file.env"
+    path.write_text(dotenv({"A": value, "B": "after"}))
+    assert read_file(path) == {"A": value, "B": "after"}
 
 
 def test_a_second_up_leaves_nothing_of_the_first_in_the_layout(bench: Bench) -> None:
@@ -149,12 +169,6 @@ def test_a_link_that_can_not_be_set_is_told(bench: Bench) -> None:
     on_machine(bench, "healthcheck", lambda: (bench.machine.root / "current").mkdir())
     with pytest.raises(HookError, match="the new release could not be made current"):
         bench.up()
-
-
-def test_a_release_without_any_file_can_be_proven_too(bench: Bench) -> None:
-    bench.write(".tfgridignore", "*\n")
-    assert bench.up().data["files"] == 0
-    assert bench.reasons() == {}
 
 
 # infrastructure

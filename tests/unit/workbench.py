@@ -258,7 +258,7 @@ class FakeTerraform:
         return {
             "machines": [{**machine, "node": node, "contract": str(id), "ipv4_address": public}],
             "wg_config": "[Interface]\nPrivateKey = a-key-of-the-tunnel=\n", "contracts": {"vm": [id]},
-            "primary_ip": "10.5.3.2", "primary_ip_type": "wireguard", "deployment_name": "my-app", "node_ids": [node],
+            "primary_ip": "5ff::7", "primary_ip_type": "mycelium", "deployment_name": "my-app", "node_ids": [node],
         }  # fmt: skip
 
     def drift(self) -> list[tuple[str, str]]:

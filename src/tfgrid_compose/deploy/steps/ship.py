@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from typing import Any
 
 from tfgrid_compose.deploy import releases
-from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.context import Context, addresses_of
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step, short_digest
 from tfgrid_compose.deploy.steps.layout import ROOT, VERIFY, lay_out, release_folder
 from tfgrid_compose.drivers.dns.providers import CREDENTIALS
@@ -165,7 +166,7 @@ def _extras(context: Context) -> dict[str, bytes]:
         ".tfgrid/environment": shell_assignments(hook_environment(context)).encode(),
     }
     if context.dotenv:
-        extras[".tfgrid/dotenv"] = shell_assignments(for_machine(context)).encode()
+        extras[".tfgrid/dotenv"] = dotenv(for_machine(context)).encode()
     return extras
 
 
@@ -214,13 +215,38 @@ def _state_yaml(context: Context) -> str:
     lines = {
         "app_name": context.deployment.name, "app_version": context.app.manifest.version,
         "deployment_id": context.deployment.id, "pattern_name": context.pattern.pattern.name,
-        "primary_ip": primary_ip(context), "primary_ip_type": data.get("outputs", {}).get("primary_ip_type", ""),
+        "primary_ip": primary_ip(context), "primary_ip_type": _kind_of(context, primary_ip(context)),
         "deployment_name": data.get("outputs", {}).get("deployment_name", ""),
         "wireguard_address": machine.get("wireguard_ip", ""), "mycelium_address": machine.get("mycelium_ip", ""),
         "ipv4_address": machine.get("ipv4_address", ""), "ipv6_address": machine.get("ipv6_address", ""),
         "vm_ip": machine.get("ipv4_address") or machine.get("wireguard_ip", ""), "mycelium_ip": machine.get("mycelium_ip", ""),
     }  # fmt: skip
     return "".join(f"{key}: {one_line(str(value))}\n" for key, value in lines.items())
+
+
+def _kind_of(context: Context, address: str) -> str:
+    """The network of an address of the hook machine: a type that belongs to another address would mislead a hook."""
+    kinds = addresses_of(context.deployment, context.hook_machine())
+    return next((kind for kind, mine in kinds if mine == address), "")
+
+
+def dotenv(values: dict[str, str]) -> str:
+    """A `.env` that a shell reads back exactly, and, where a form for both exists, what reads such files without one too.
+
+    Those are docker compose, python-dotenv, node's dotenv and the like: they join no quoted parts, as shlex.quote needs
+    for an apostrophe. In single quotes all of them take every sign as it is; in double quotes python-dotenv keeps the
+    backslash of an escaped dollar sign or backtick, so a value with an apostrophe and one of these has no common form.
+    """
+    return "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
+
+
+def _quoted(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_./:@%+,-]*", value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    escaped = re.sub(r'([\\"$`])', r"\\\1", value)
+    return f'"{escaped}"'
 
 
 def shell_assignments(values: dict[str, str]) -> str:
