@@ -16,7 +16,7 @@ from tfgrid_compose.cli.common import TURN, WaitingCommand, age, confirm, shown_
 from tfgrid_compose.cli.down import down
 from tfgrid_compose.cli.rollback import rollback
 from tfgrid_compose.cli.up import up
-from tfgrid_compose.errors import InterruptedError_
+from tfgrid_compose.errors import InterruptedError_, UsageError
 from tfgrid_compose.observe.events import notice, step_progress
 
 HOUR = 3600.0
@@ -116,11 +116,18 @@ def test_whoever_says_no_changes_nothing(
     assert (out, "Go on?" in err) == ("", True)
 
 
-def test_nobody_is_asked_who_said_yes_or_has_no_terminal(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_asked_who_said_yes(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(click, "confirm", lambda *words, **given: pytest.fail("nobody asks"))
     confirm(True, "Go on?")
+
+
+def test_without_a_terminal_silence_is_no_yes(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(click, "confirm", lambda *words, **given: pytest.fail("nobody asks"))
     terminal.isatty = lambda: False  # type: ignore[method-assign]
-    confirm(False, "Go on?")
+    with pytest.raises(UsageError, match="destroying it needs a yes") as caught:
+        confirm(False, "Destroy it?", what="destroying it", fix="tfgrid-compose down my-app --yes")
+    assert (caught.value.exit_code, caught.value.code) == (2, "yes-missing")
+    assert "Destroy it?" in caught.value.why and caught.value.fix == "tfgrid-compose down my-app --yes"
 
 
 # Ages

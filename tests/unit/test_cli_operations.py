@@ -335,7 +335,7 @@ def test_a_plan_of_a_repair_changes_nothing(two: Bench, call: Call) -> None:
 def test_a_machine_that_was_deleted_is_made_again_from_the_release(two: Bench, call: Call) -> None:
     two.grid.live.clear()
     two.write("src/page", "not deployed")
-    assert call("up", "--repair", "my-app")[0] == 0
+    assert call("up", "--repair", "my-app", "--yes")[0] == 0
     assert (two.machine.read("src/page"), two.live.number, len(two.grid.live)) == ("two\n", 2, 1)
     assert two.store.runs(limit=1)[0]["kind"] == "repair"
 

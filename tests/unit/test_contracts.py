@@ -256,12 +256,11 @@ def test_without_a_terminal_nobody_can_say_yes(store: Store, grids: Grids) -> No
 def test_the_question_names_what_goes_and_no_is_no(store: Store, grids: Grids, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def confirm(yes: bool, question: str, *, default: bool) -> None:
+    def confirm(yes: bool, question: str, *, default: bool, what: str, fix: str) -> None:
         asked.append((yes, question, default))
         raise InterruptedError_("nothing was changed", code="declined")
 
     monkeypatch.setattr(cli, "confirm", confirm)
-    monkeypatch.setattr(cli, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True), exit=sys.exit))
     assert failed(call("cancel", "11", "--network", "main")).code == "declined"
     question = "Cancel 1 contract (my-app)? Machines, disks and names that they hold are destroyed."
     assert asked == [(False, question, False)] and 11 in grids["main"].stands

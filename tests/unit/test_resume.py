@@ -155,7 +155,7 @@ def test_a_rollback_with_data_is_finished_with_data(bench: Bench, call: Call) ->
     bench.fail("configure", KeyboardInterrupt())
     with pytest.raises(InterruptedError_):
         bench.rollback(with_data=True)
-    assert call("up", "--resume", "my-app")[0] == 0
+    assert call("up", "--resume", "my-app", "--yes")[0] == 0
     assert bench.last_run["data"]["with_data"] is True
     assert bench.grid.data == "written before two"
     assert bench.grid.copies[two.id] == "written while two ran", "the first copy stays: since then the disks were restored"
@@ -229,12 +229,12 @@ def test_a_resumed_run_keeps_the_sum_that_it_may_cost_and_another_one_can_be_sai
     code, _, err = call("up", "--resume", "my-app")
     assert code == 2 and "more than 9.00 USD" in err
     bench.grid.tft = 1e6
-    assert call("up", "--resume", "my-app", "--max-monthly", "500")[0] == 0
+    assert call("up", "--resume", "my-app", "--max-monthly", "500", "--yes")[0] == 0
 
 
 @pytest.mark.parametrize(("sum", "code"), [("1USD", 2), ("500USD", 0)])
 def test_a_repair_is_refused_for_money_only_when_a_sum_is_said_with_it(bench: Bench, call: Call, sum: str, code: int) -> None:
     bench.up()
     bench.grid.live = {}
-    assert call("up", "--repair", "my-app", "--max-monthly", sum)[0] == code
+    assert call("up", "--repair", "my-app", "--max-monthly", sum, "--yes")[0] == code
     assert bool(bench.grid.live) == (code == 0)

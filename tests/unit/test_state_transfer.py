@@ -333,7 +333,7 @@ def test_out_and_in_by_command(move: Move, tmp_path: Path) -> None:
     assert everything() == before
     with pytest.raises(StateError, match="2 deployments of the export are here already"):
         invoke("import", str(file))
-    assert "Replaced my-app, other" in invoke("import", str(file), "--replace")
+    assert "Replaced my-app, other" in invoke("import", str(file), "--replace", "--yes")
     with pytest.raises(UsageError, match="can't be read"):
         invoke("import", str(tmp_path / "nothing"))
 

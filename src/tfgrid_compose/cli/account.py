@@ -133,19 +133,13 @@ def _keep(signed: Sequence[Signed], yes: bool) -> None:
         left = stranded(store, now, {old.network for old in others}, "with another one")
         if others:
             named = ", ".join(f"{item.address} on network {item.network}" for item in others)
-            _needs_yes(yes, f"replacing {named}", "tfgrid-compose signin --yes")
-            confirm(yes, f"Replace {named}? Its mnemonic is forgotten here.{left}", default=False)
+            question = f"Replace {named}? Its mnemonic is forgotten here.{left}"
+            confirm(yes, question, default=False, what=f"replacing {named}", fix="tfgrid-compose signin --yes")
         if yes or not others:
             tell(left)
         for item in signed:
             account.keep(store, item)
             store.append_audit(action="signin", deployment="", name=item.network, detail=item.address, outcome="succeeded")
-
-
-def _needs_yes(yes: bool, what: str, fix: str) -> None:
-    if not yes and not sys.stdin.isatty():
-        raise UsageError(f"{what} needs a yes", why="there is no terminal to ask on, and what is forgotten can't be brought back",
-                         fix=fix)  # fmt: skip
 
 
 # What is there
@@ -271,9 +265,10 @@ def signout(ctx: click.Context, networks: tuple[str, ...], yes: bool) -> None:
                 fix="tfgrid-compose whoami shows accounts, and those that other tools keep",
                 code="account-not-kept",
             )
-        _needs_yes(yes, f"signing out of network {', '.join(wanted)}", "tfgrid-compose signout --yes")
         left = stranded(store, dict.fromkeys(wanted, ""), wanted, "without it")
-        confirm(yes, f"Forget the mnemonic of network {', '.join(wanted)} here?{left}", default=False)
+        question = f"Forget the mnemonic of network {', '.join(wanted)} here?{left}"
+        what = f"signing out of network {', '.join(wanted)}"
+        confirm(yes, question, default=False, what=what, fix="tfgrid-compose signout --yes")
         if yes:
             tell(left)
         for name in wanted:

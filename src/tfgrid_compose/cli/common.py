@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from tfgrid_compose.errors import InterruptedError_, UsageError
 from tfgrid_compose.manifest.sizes import disk_gib, memory_mib, usd
 
 _WAIT_BY_DEFAULT = 3600.0
+_AGAIN = "run the command again with --yes"
 _NUMBER = re.compile(r"^\d+(\.\d+)?$")
 
 
@@ -79,14 +81,23 @@ def shown_events(as_json: bool, verbose: bool = False) -> Iterator[Any]:
             terminal.close()
 
 
-def confirm(yes: bool, question: str, *, default: bool = True) -> None:
-    """Ask on a terminal; raises `InterruptedError_` when the user says no."""
-    if yes or not sys.stdin.isatty():
+def no_yes(what: str, question: str, fix: str = _AGAIN) -> UsageError:
+    """The error for a question that there is no terminal to ask on."""
+    return UsageError(f"{what} needs a yes", why=f"there is no terminal to ask on: {question}", fix=fix, code="yes-missing")
+
+
+def confirm(yes: bool, question: str, *, default: bool = True, what: str = "this", fix: str = _AGAIN) -> None:
+    """Ask on a terminal, unless the command line said yes.
+
+    Raises `InterruptedError_` when the user says no, and `UsageError` when there is no terminal to ask on: what is
+    destroyed or bought without a yes can't be taken back.
+    """
+    if yes:
         return
+    if not sys.stdin.isatty():
+        raise no_yes(what, question, fix)
     click.echo("", err=True)
     if not click.confirm(question, default=default, err=True):
-        from tfgrid_compose.errors import InterruptedError_
-
         raise InterruptedError_("nothing was changed", code="declined", exit_code=130)
 
 

@@ -225,20 +225,15 @@ def _all_of_one(listing: Listing) -> list[Row]:
 
 def _consent(rows: Sequence[Row], yes: bool) -> None:
     """Say what goes, and ask. Raises `UsageError` without a terminal, `InterruptedError_` after a no."""
-    from tfgrid_compose.errors import UsageError
     from tfgrid_compose.words import count
 
     owners = ", ".join(dict.fromkeys(row.owner for row in rows))
-    if not yes and not sys.stdin.isatty():
-        raise UsageError(
-            f"cancelling {count(len(rows), 'contract')} needs a yes",
-            why=f"there is no terminal to ask whether what they hold may be destroyed ({owners})",
-            fix=f"tfgrid-compose contracts cancel {' '.join(str(row.id) for row in rows)} --network {rows[0].network} --yes",
-        )
+    what, ids = f"cancelling {count(len(rows), 'contract')}", " ".join(str(row.id) for row in rows)
+    fix = f"tfgrid-compose contracts cancel {ids} --network {rows[0].network} --yes"
     for row in rows:
         click.echo(f"  {row.text}, network {row.network}", err=True)
     question = f"Cancel {count(len(rows), 'contract')} ({owners})? Machines, disks and names that they hold are destroyed."
-    confirm(yes, question, default=False)
+    confirm(yes, question, default=False, what=what, fix=fix)
 
 
 def _report(chosen: Sequence[Row], as_json: bool) -> None:

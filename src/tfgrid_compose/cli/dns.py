@@ -85,7 +85,7 @@ def apply(app: str | None, replace: bool, yes: bool, as_json: bool) -> None:
         if replace:
             foreign = keeper.foreign(domain, target)
             if foreign:
-                _ask(yes, f"Replace {shown(foreign)}?")
+                confirm(yes, f"Replace {shown(foreign)}?", default=False)
                 keeper.adopt(domain, foreign)
         changed = keeper.apply(domain, target) if target else 0
     if not target:
@@ -109,7 +109,7 @@ def forget(app: str | None, yes: bool) -> None:
     with _changing(app, "dns forget") as (deployment, keeper):
         made = [item.record for item in ours(deployment)]
         if made:
-            _ask(yes, f"Forget {shown(made)}? Nobody will delete it then.")
+            confirm(yes, f"Forget {shown(made)}? Nobody will delete it then.", default=False)
         keeper.forget(records=True)
     if made:
         click.echo(f"{shown(made)} is no longer {deployment.name}'s.")
@@ -191,14 +191,6 @@ def _publishable(deployment: Deployment, domain: Wanted, target: tuple[Record, .
             f"{domain.name} can't lead to {', '.join(dict.fromkeys(hidden))}", why="the address is not the internet's",
             fix="deploy to a network whose machines get public addresses, such as --network main", code="dns-address-private",
         )  # fmt: skip
-
-
-def _ask(yes: bool, question: str) -> None:
-    if not yes and not sys.stdin.isatty():
-        raise UsageError(
-            "this needs a yes", why=f"there is no terminal to ask on: {question}", fix="run the command again with --yes"
-        )
-    confirm(yes, question, default=False)
 
 
 def _view(deployment: Deployment) -> View:

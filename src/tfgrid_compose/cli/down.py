@@ -46,7 +46,8 @@ def down(
     where = f"{deployment.name} ({deployment.id[:6]}) on {deployment.network}"
     question = f"Forget {where}? What stands there is not destroyed, and may go on costing." if forget else \
         f"Destroy {where} with all its data?"  # fmt: skip
-    confirm(yes or as_json, question, default=False)
+    what = "forgetting a deployment" if forget else "destroying a deployment"
+    confirm(yes, question, default=False, what=what, fix=f"tfgrid-compose down {deployment.name}{' --forget' * forget} --yes")
     with shown_events(as_json, verbose) as stream, Store() as store:
         with turn(store, stream, deployment.name, deployment.network, wait=wait, cancel=cancel):
             policy = Policy() if retry else NEVER

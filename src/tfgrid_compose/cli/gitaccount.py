@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -85,12 +84,8 @@ def signout_git(server: str, yes: bool) -> None:
                 f"no token of {host} is kept", why=f"kept are those of {', '.join(kept) or 'no server'}",
                 fix=nearest(host, kept) or "tfgrid-compose whoami shows servers", code="account-not-kept",
             )  # fmt: skip
-        if not yes and not sys.stdin.isatty():
-            raise UsageError(
-                f"forgetting the token of {host} needs a yes", why="there is no terminal to ask on",
-                fix=f"tfgrid-compose signout git --server {host} --yes",
-            )  # fmt: skip
-        confirm(yes, f"Forget the token of {host} here?", default=False)
+        what, fix = f"forgetting the token of {host}", f"tfgrid-compose signout git --server {host} --yes"
+        confirm(yes, f"Forget the token of {host} here?", default=False, what=what, fix=fix)
         git.forget(store, host)
         store.append_audit(action="signout git", deployment="", name=host, detail="", outcome="succeeded")
     click.echo(f"The token of {host} is forgotten.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from tfgrid_compose.cli.common import confirm
 from tfgrid_compose.cli.elevate import ensure_root
 from tfgrid_compose.cli.render import table
 
@@ -68,8 +68,8 @@ def down() -> None:
 def reset(yes: bool) -> None:
     """Take the grid down and forget every machine, disk and contract. The image stays cached."""
     ensure_root("resetting the local grid")
-    if not yes and sys.stdin.isatty():
-        click.confirm("Destroy every machine and disk of the local grid?", abort=True, err=True)
+    question = "Destroy every machine and disk of the local grid?"
+    confirm(yes, question, default=False, what="resetting the local grid", fix="tfgrid-compose localgrid reset --yes")
     _stop(reset=True)
     click.echo("The local grid is gone.")
 

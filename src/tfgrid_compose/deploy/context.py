@@ -62,6 +62,8 @@ class Context:
     unchecked: list[str] = field(default_factory=list)
     # Nothing will be done: what can't be asked goes to `unchecked` instead of ending the command.
     only_plan: bool = False
+    # Whether the user agreed that code of others runs on this computer.
+    trust: bool = False
     # The most that the user lets it cost, in USD a month; and what it costs, once somebody asked.
     max_monthly: float | None = None
     price: DeploymentPrice | None = None

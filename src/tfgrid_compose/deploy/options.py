@@ -50,6 +50,8 @@ class UpOptions:
     ipv4: bool | None = None
     # The most that the deployment may cost, in USD a month.
     max_monthly: float | None = None
+    # Whether code of others may run on this computer.
+    trust: bool = False
 
 
 @dataclass(frozen=True)

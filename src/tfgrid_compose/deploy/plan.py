@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tfgrid_compose.deploy import trust
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.price import over_budget, price_of
 from tfgrid_compose.deploy.steps import all_steps
@@ -37,6 +38,7 @@ class Plan:
     """Steps in order.
 
     `release` is the one to go back to, None for the app folder; `limits` says what can't be restored.
+    `local_code` is what others wrote and runs on this computer, and nobody agreed to yet.
     `unsettled`: the last run did not get to its end; one that finds nothing left to do says that all is done.
     """
 
@@ -45,11 +47,17 @@ class Plan:
     release: Release | None = None
     limits: tuple[str, ...] = ()
     unsettled: bool = False
+    local_code: tuple[trust.LocalCode, ...] = ()
 
     @property
     def needed(self) -> bool:
         """Whether anything has to be done."""
         return self.unsettled or any(planned.needed for planned in self.steps)
+
+    @property
+    def consent(self) -> tuple[str, ...]:
+        """What the user has to agree to, in words; empty when nothing is rented or destroyed."""
+        return tuple(planned.step.consent for planned in self.steps if planned.needed and planned.step.consent)
 
     @property
     def buys(self) -> bool:
@@ -77,6 +85,7 @@ class Plan:
             "over_budget": refusal.what if refusal else None,
             "release": self.release.id if self.release else None,
             "not_restored": list(self.limits),
+            "runs_here": [item.what for item in self.local_code],
             "not_checked": list(dict.fromkeys(context.unchecked)),
             "steps": [
                 {"step": item.step.name, "does": item.text, "needed": item.needed, "reason": item.reason} for item in self.steps
@@ -119,7 +128,8 @@ def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
         planned = _with_reach(planned)
     ended = context.deployment.status == "running" and context.store.unfinished(context.deployment.id) is None
     unsettled = bool(done) and not ended
-    return Plan(tuple(_with_snapshot(planned)), not done, context.release, context.limits, unsettled)
+    code = () if context.release else trust.unseen(context)
+    return Plan(tuple(_with_snapshot(planned)), not done, context.release, context.limits, unsettled, code)
 
 
 def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:

@@ -72,6 +72,7 @@ def _context(store: Store, stream: Stream, deployment: Deployment, options: Roll
         context.snapshot, context.terraform = snapshot, options.terraform
         context.aim = {"release": target.id, "with_data": bool(snapshot)}
         context.policy = Policy() if options.retry else NEVER
+        context.trust = True  # What a release brings has run here before.
         if not snapshot:
             said = "data that the app wrote stays as it is now"
             more = "; --with-data brings it back too" if grid.can_snapshot and _has_snapshot(grid, deployment, target) else ""

@@ -90,7 +90,7 @@ def _context(store: Store, stream: Stream, options: UpOptions, app: App, ask: As
         nodes=placement.nodes, placement=placement, networks=networks, unchecked=unchecked,
         overrides=overrides, pattern_options={**deployment.data.get("pattern_options", {}), **theirs},
         disks=tuple(app.manifest.disks), dotenv=env_file is not None, terraform=options.terraform,
-        policy=Policy() if options.retry else NEVER, aim=aim_of(options), max_monthly=options.max_monthly,
+        policy=Policy() if options.retry else NEVER, aim=aim_of(options), max_monthly=options.max_monthly, trust=options.trust,
     )  # fmt: skip
     with opened(context, write):
         yield context

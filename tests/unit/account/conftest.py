@@ -40,5 +40,5 @@ def chain(home: Path) -> Iterator[FakeChain]:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True), exit=sys.exit)
-    for module in ("account", "common", "gitaccount"):
+    for module in ("account", "common"):
         monkeypatch.setattr(f"tfgrid_compose.cli.{module}.sys", fake)

@@ -100,7 +100,7 @@ def test_forgetting_a_git_server(chain: FakeChain, tmp_path: Path) -> None:
     known = json.loads(run(whoami, "--json").stdout)["git"]["servers"]
     assert known == [{"server": "github.com", "platform": "github", "username": "", "default": True, "from": "signin"}]
     assert "github.com" in error_of(run(signout, "git", "--server", "gihub.com", "-y"), NotFoundError, "account-not-kept").fix
-    error_of(run(signout, "git", "--server", "github.com"), UsageError, "usage")
+    error_of(run(signout, "git", "--server", "github.com"), UsageError, "yes-missing")
     assert run(signout, "git", "--server", "github.com", "-y").exit_code == 0
     assert git.servers() == []
 

@@ -133,7 +133,7 @@ def test_a_mnemonic_on_the_command_line_is_refused_and_not_repeated(chain: FakeC
 
 def test_another_account_is_not_replaced_without_a_yes(chain: FakeChain, monkeypatch: pytest.MonkeyPatch) -> None:
     run(signin, "--network", "main", input=PHRASE)
-    error = error_of(run(signin, "--network", "main", input=ALICE_SEED), UsageError, "usage")
+    error = error_of(run(signin, "--network", "main", input=ALICE_SEED), UsageError, "yes-missing")
     assert SR25519 in error.what and account.signed_in("main").address == SR25519
     assert run(signin, "--network", "main", input=PHRASE).exit_code == 0, "the same one is no replacement"
     assert run(signin, "--network", "main", "--yes", input=ALICE_SEED).exit_code == 0
@@ -219,7 +219,7 @@ def test_whoami_knows_the_usual_network(chain: FakeChain) -> None:
 
 def test_signing_out(chain: FakeChain) -> None:
     run(signin, "--network", "main", "--network", "test", input=PHRASE)
-    error_of(run(signout), UsageError, "usage")
+    error_of(run(signout), UsageError, "yes-missing")
     assert run(signout, "--network", "main", "--yes").exit_code == 0
     assert account.networks() == ["test"]
     assert run(signout, "--yes").exit_code == 0

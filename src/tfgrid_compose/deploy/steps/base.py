@@ -29,6 +29,8 @@ class Step(ABC):
     probes_machine = False
     # Whether the step has something to do only when another one has.
     only_with_others = False
+    # What needs a yes of the user, in words: it rents or destroys something. Empty for what can be done again or undone.
+    consent = ""
 
     @abstractmethod
     def describe(self, context: Context) -> str:

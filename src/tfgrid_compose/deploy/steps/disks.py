@@ -45,6 +45,7 @@ class RestoreData(Step):
     """Puts the disks back as they were when the release was replaced. What was written since is lost."""
 
     name = "restore-data"
+    consent = "the data on the disks is replaced"
     expected = 3.0
 
     def describe(self, context: Context) -> str:

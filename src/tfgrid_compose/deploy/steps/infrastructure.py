@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.deploy import kept
+from tfgrid_compose.deploy import kept, trust
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.nextbest import NextBest
 from tfgrid_compose.deploy.outputs import parse_outputs
@@ -30,6 +30,7 @@ class Infrastructure(Step):
     """Machines, networks and contracts, by Terraform and the grid's provider."""
 
     name = "infrastructure"
+    consent = "machines are rented or changed"
     expected = 3.0
 
     def __init__(self) -> None:
@@ -77,6 +78,7 @@ class Infrastructure(Step):
 
     def apply(self, context: Context) -> str:
         """Apply, on other nodes where one fails; check what the pattern promised, remember machines and contracts."""
+        trust.require(context)
         outputs = None
         while outputs is None:
             try:

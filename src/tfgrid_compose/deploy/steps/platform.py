@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tfgrid_compose.deploy import trust
 from tfgrid_compose.deploy.context import Context, target_of
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.drivers import ansible
@@ -73,6 +74,7 @@ def hosts(context: Context) -> list[ansible.Host]:
 
 def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, Any], *, check: bool = False) -> ansible.Outcome:
     """Run a playbook with the deployment's inventory; its files are kept in memory only. `check` changes nothing."""
+    trust.require(context)
     return ansible.run(
         playbook,
         hosts(context),

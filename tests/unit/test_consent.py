@@ -1,0 +1,121 @@
+"""Nothing is rented, destroyed, or run on this computer by others, without a yes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.workbench import Bench, Call
+from tfgrid_compose.errors import UsageError
+from tfgrid_compose.patterns.load import load_folder
+from tfgrid_compose.state import paths
+
+PLAYBOOK = "- hosts: localhost\n  tasks: [{ansible.builtin.command: id}]\n"
+UP = ("up", "app", "--network", "main", "--node", "7")
+
+
+@pytest.fixture
+def here(bench: Bench, call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(bench.folder.parent)
+    return call
+
+
+def test_a_script_buys_nothing_without_a_yes(bench: Bench, here: Call) -> None:
+    for more in ((), ("--json",)):
+        code, _, err = here(*UP, *more)
+        assert code == 2 and "--yes" in err and "machines are rented or changed" in err
+    assert not bench.grid.live and not bench.store.deployments()
+    assert here(*UP, "--yes")[0] == 0
+    assert bench.grid.live
+
+
+def test_a_script_may_ship_a_change_that_rents_nothing(bench: Bench, here: Call) -> None:
+    assert here(*UP, "--yes")[0] == 0
+    bench.write("src/page", "new")
+    assert here(*UP)[0] == 0
+    assert bench.machine.read("src/page") == "new"
+
+
+def test_more_memory_needs_a_yes_again(bench: Bench, here: Call) -> None:
+    assert here(*UP, "--yes")[0] == 0
+    code, _, err = here(*UP, "--memory", "8G")
+    assert code == 2 and "--yes" in err
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--forget",)])
+def test_a_script_destroys_nothing_without_a_yes(bench: Bench, here: Call, more: tuple[str, ...]) -> None:
+    bench.up()
+    code, _, err = here("down", "my-app", *more)
+    assert code == 2 and "needs a yes" in err
+    assert bench.grid.live and bench.deployment.status == "running"
+
+
+def test_data_is_not_replaced_without_a_yes(bench: Bench, here: Call) -> None:
+    bench.grid.can_snapshot = True
+    for text in ("one", "two"):
+        bench.write("src/page", text)
+        bench.grid.data = f"before {text}"
+        bench.up()
+    bench.grid.data = "now"
+    code, _, err = here("rollback", "my-app", "--with-data")
+    assert code == 2 and "the data on the disks is replaced" in err
+    assert bench.grid.data == "now"
+    assert here("rollback", "my-app")[0] == 0, "without data nothing is lost"
+
+
+# Code of others on this computer
+
+
+def test_a_playbook_of_the_app_runs_here_only_when_somebody_agreed(bench: Bench, here: Call) -> None:
+    bench.write("deployment/playbook.yml", PLAYBOOK)
+    shown = json.loads(here("plan", "app", "--network", "main", "--node", "7", "--json")[1].splitlines()[-1])
+    who = "root" if os.geteuid() == 0 else "you"
+    assert shown["runs_here"] == [f"deployment/playbook.yml of my-app: Ansible runs it on this computer, as {who}"]
+    assert "Runs here: deployment/playbook.yml" in here("plan", "app", "--network", "main", "--node", "7")[1]
+    code, _, err = here(*UP, "--yes")
+    assert code == 2 and "deployment/playbook.yml" in err and "--trust" in err
+    assert not bench.grid.live and bench.playbooks == []
+    assert here(*UP, "--yes", "--trust")[0] == 0
+    assert bench.playbooks == ["site.yml", "playbook.yml"]
+
+
+def test_what_was_agreed_to_is_not_asked_for_again_until_it_changes(bench: Bench, here: Call) -> None:
+    bench.write("deployment/playbook.yml", PLAYBOOK)
+    assert here(*UP, "--yes", "--trust")[0] == 0
+    bench.write("src/page", "new")
+    assert here(*UP, "--yes")[0] == 0
+    bench.write("deployment/filter_plugins/evil.py", "import os")
+    assert here(*UP, "--yes")[0] == 2
+    assert here(*UP, "--yes", "--trust")[0] == 0
+
+
+def test_the_core_runs_no_playbook_of_others_by_itself(bench: Bench) -> None:
+    bench.write("deployment/playbook.yml", PLAYBOOK)
+    with pytest.raises(UsageError) as caught:
+        bench.up()
+    assert caught.value.code == "code-not-agreed" and bench.playbooks == []
+
+
+def test_going_back_to_a_release_asks_nobody_again(bench: Bench) -> None:
+    for text in ("one", "two"):
+        bench.write("deployment/playbook.yml", f"# {text}\n{PLAYBOOK}")
+        bench.up(trust=True)
+    bench.rollback()
+    assert bench.playbooks[-1] == "playbook.yml"
+
+
+def test_a_pattern_of_others_runs_here_only_when_somebody_agreed(bench: Bench, here: Call, home: Path) -> None:
+    import shutil
+
+    from tfgrid_compose.patterns.load import BUILTIN
+
+    folder = paths.config_dir() / "patterns" / "single-vm"
+    shutil.copytree(BUILTIN / "single-vm", folder)
+    assert load_folder(folder).folder == folder
+    code, _, err = here(*UP, "--yes")
+    assert code == 2 and "pattern single-vm in" in err and "--trust" in err
+    assert not bench.grid.live
+    assert here(*UP, "--yes", "--trust")[0] == 0
