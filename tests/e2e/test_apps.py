@@ -151,10 +151,12 @@ def test_a_playbook_replaces_the_hooks(cli: Cli, make_app: Make, removing: Calla
         "- hosts: app\n  gather_facts: false\n  tasks:\n"
         "    - ansible.builtin.copy: {dest: /srv/colour, content: '{{ COLOUR }} at {{ tfgrid_environment.PRIMARY_IP }}'}\n"
     )
-    assert "configure" in cli.steps("up", str(app))
+    refused = cli.run("up", str(app), "--yes", code=2)
+    assert "deployment/playbook.yml" in refused.stderr and "--trust" in refused.stderr
+    assert "configure" in cli.steps("up", str(app), "--yes", "--trust")
     assert cli.exec(name, "cat /srv/colour").startswith("green at 10.")
     (app / "deployment" / "playbook.yml").write_text("- hosts: app\n  tasks:\n    - ansible.builtin.command: /bin/false\n")
-    failed = cli.run("up", str(app), "--yes", code=9)
+    failed = cli.run("up", str(app), "--yes", "--trust", code=9)
     assert "Ansible failed on vm in task" in failed.stderr and "Log:" in failed.stderr
 
 
@@ -279,12 +281,12 @@ def test_own_patterns_and_pattern_options(cli: Cli, make_app: Make, removing: Ca
         name = removing("e2e-pattern")
         app = make_app(name, "pattern: my-vm\n")
         assert "my-vm" in cli.run("patterns").stdout
-        cli.run("up", str(app), "--yes")
+        cli.run("up", str(app), "--yes", "--trust")
         site = folder / "platform" / "site.yml"
         site.write_text(site.read_text().replace("vm.swappiness = 10", "vm.swappiness = 20"))
-        assert list(cli.steps("up", str(app))) == ["snapshot", "reach", "platform", "ship", "activate"]
+        assert list(cli.steps("up", str(app), "--trust")) == ["snapshot", "reach", "platform", "ship", "activate"]
         flist = "https://hub.grid.tf/tf-official-vms/ubuntu-22.04.flist"
-        assert "infrastructure" in cli.steps("up", str(app), "--var", f"vm_flist={flist}")
+        assert "infrastructure" in cli.steps("up", str(app), "--yes", "--var", f"vm_flist={flist}")
         failed = cli.run("up", str(app), "--pattern", "single-vm", "--yes", code=3)
         assert "was made with pattern my-vm" in failed.stderr
         (folder / "pattern.yaml").write_text("name: my-vm\nversion: 1\n")
@@ -310,7 +312,7 @@ def test_an_odd_path_and_a_hook_that_prints_a_secret(
     secret = SENTINEL.replace("'", "")
     values.write_text(f"TOKEN='{secret}'\n")
     failed = cli.run("up", str(folder / ".." / folder.name), "--env-file", str(values), "--verbose", "--yes", code=9)
-    streamed = cli.run("up", str(folder), "--json", code=9)
+    streamed = cli.run("up", str(folder), "--json", "--yes", code=9)
     shown = [failed.stdout, failed.stderr, streamed.stdout, streamed.stderr, cli.run("logs", name, "--hook", "setup").stdout]
     shown += [cli.run("status", name, "--json", code=1).stdout, cli.run("inspect", name).stdout]
     files = [path for path in (cli.home / "state").rglob("*") if path.is_file()]

@@ -177,7 +177,7 @@ def test_the_platform_playbook_changes_nothing_the_second_time(cli: Cli, app: Pa
 
 def test_a_changed_size_is_applied_to_the_running_machine(cli: Cli, app: Path) -> None:
     boot = cli.exec(NAME, "ps -o lstart= -p 1")
-    ran = cli.steps("up", str(app), "--memory", "768M", "--cpu", "2")
+    ran = cli.steps("up", str(app), "--memory", "768M", "--cpu", "2", "--yes")
     assert list(ran) == ["snapshot", "infrastructure", "reach", "ship", "healthcheck", "activate"]
     assert cli.exec(NAME, "ps -o lstart= -p 1") == boot, "the machine was not restarted"
     limit = cli.exec(NAME, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1")
@@ -187,7 +187,7 @@ def test_a_changed_size_is_applied_to_the_running_machine(cli: Cli, app: Path) -
 
 def test_a_larger_disk_keeps_its_data(cli: Cli, app: Path) -> None:
     cli.exec(NAME, "echo precious > /srv/precious")
-    assert "infrastructure" in cli.steps("up", str(app), "--disk", "12")
+    assert "infrastructure" in cli.steps("up", str(app), "--disk", "12", "--yes")
     assert int(cli.exec(NAME, "df --output=size -BM / | tail -n 1").rstrip("M")) > 11 * 1024
     assert cli.exec(NAME, "cat /srv/precious") == "precious"
 

@@ -129,7 +129,7 @@ def edges(answers: tuple[int, bytes, bytes] = FakeProcess.answers) -> Iterator[N
     with ExitStack() as stack:
         stack.enter_context(patch.object(contracts, "time", SimpleNamespace(sleep=bored, time=time.time)))
         for owner, name, fake in (
-            (subprocess, "Popen", FakeProcess), (ssh, "replace_process", replaced), (os, "execv", replaced), (os, "execvp", replaced),
+            (subprocess, "Popen", FakeProcess), (ssh, "replace_process", replaced), (ssh, "relay", replaced), (os, "execv", replaced), (os, "execvp", replaced),
             (os, "kill", lambda *_: None), (time, "sleep", clock.sleep), (time, "monotonic", clock.monotonic),
             (socket, "create_connection", refused), (socket, "getaddrinfo", unknown), (client, "Patience", partial(Patience, attempts=1)),
             (keys, "ask_hidden", lambda question: None), (signal, "signal", lambda *_: None),

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -284,9 +285,40 @@ def test_a_login_that_hangs_is_one_that_does_not_work(sshd: Sshd, monkeypatch: p
 
 
 def test_becoming_ssh_passes_streams_and_exit_code_through(sshd: Sshd) -> None:
-    import sys
-
     words = ssh.argv(sshd.target(), "cat; exit 9", share=False)
     code = f"from tfgrid_compose.drivers.ssh import replace_process; replace_process({words!r})"
     done = subprocess.run([sys.executable, "-c", code], input="through\n", capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (9, "through\n")
+
+
+def test_a_relayed_command_passes_streams_and_exit_code_through_behind_its_mark(sshd: Sshd) -> None:
+    line = "echo a greeting; printf 'half a line '; printf '%s\\n' MARK; cat; printf 'no end'; echo error >&2; exit 255"
+    words = ssh.argv(sshd.target(), line, share=False)
+    code = f"import sys; from tfgrid_compose.drivers.ssh import relay; sys.exit(relay({words!r}, 'MARK'))"
+    done = subprocess.run([sys.executable, "-c", code], input=b"through\n\xff\n", capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (255, b"through\n\xff\nno end", b"error\n")
+
+
+@pytest.mark.parametrize("code", [0, 1, 127, 137, 143, 254, 255])
+def test_a_commands_own_exit_code_is_no_broken_connection(connection: ssh.Connection, code: int) -> None:
+    assert connection.run(f"echo said; echo so >&2; exit {code}").code == code
+    assert connection.stream(f"exit {code}", lambda line: None) == code
+    connection.close()
+
+
+@pytest.mark.parametrize("text", ["", "a", "a\n", "a\n\n", "\n", "\n\na", "a\n\nb\n"])
+def test_marks_leave_output_as_it_is(connection: ssh.Connection, text: str) -> None:
+    lines: list[str] = []
+    command = f"printf '{text.encode('unicode_escape').decode()}'"
+    assert connection.run(command).stdout == text
+    assert connection.stream(command, lines.append) == 0
+    assert lines == text.splitlines()
+    connection.close()
+
+
+def test_what_a_login_shell_says_by_itself_is_no_answer() -> None:
+    mark = "MARK"
+    answer = b"Welcome\nto vm" + f"{mark}\n".encode() + b"releases/1\n" + f"\n{mark} 255\n".encode() + b"bye\n"
+    assert ssh.unmarked(answer, mark) == (b"releases/1\n", 255)
+    assert ssh.unmarked(b"Permission denied\n", mark) == (b"Permission denied\n", None)
+    assert ssh.unmarked(f"hi\n{mark}\nhalf".encode(), mark) == (b"half", None)

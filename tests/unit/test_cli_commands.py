@@ -47,6 +47,13 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What the process would have become."""
     found: list[list[str]] = []
     monkeypatch.setattr(ssh, "replace_process", found.append)
+    monkeypatch.setattr(ssh, "new_mark", lambda: "MARK")
+
+    def relay(words: list[str], mark: str) -> int:
+        found.append([*words[:-1], words[-1].removeprefix(f"printf '%s\\n' {mark}; ")])
+        return 0
+
+    monkeypatch.setattr(ssh, "relay", relay)
     return found
 
 
@@ -371,7 +378,7 @@ def test_commands_of_app_and_pattern_run_by_their_name(call: Call, became: list[
     save(folder=str(app_folder))
     for words in (("backup", "my-app", "--full"), ("run", "backup", "my-app", "--full"), ("backup", "--full")):
         assert call(*words)[0] == 0
-        assert became.pop()[-1].endswith("/usr/bin/backup --full'")
+        assert became.pop()[-1].endswith(" /opt/tfgrid-compose/my-app/current/.tfgrid/environment '/usr/bin/backup --full'")
     code, out, _ = call("run")
     assert code == 0
     assert {line.split()[0] for line in out.splitlines()} >= {"backup", "uptime", "disk"}

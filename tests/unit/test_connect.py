@@ -11,6 +11,7 @@ import pytest
 from tests.unit.workbench import MACHINE, Bench, Call
 from tfgrid_compose.deploy import connect, operate
 from tfgrid_compose.deploy.networks import choose
+from tfgrid_compose.drivers import ssh
 from tfgrid_compose.errors import UsageError
 from tfgrid_compose.manifest.model import Network
 from tfgrid_compose.observe.events import Stream
@@ -110,6 +111,7 @@ def test_a_network_can_be_chosen_for_one_command(bench: Bench, call: Call, monke
     bench.up()
     ran: list[list[str]] = []
     monkeypatch.setattr(os, "execvpe", lambda program, words, env: (ran.append(words), sys.exit(0)))
+    monkeypatch.setattr(ssh, "relay", lambda words, mark: ran.append(words) or 0)
     assert call("ssh", "my-app", "--mycelium")[0] == 0
     assert call("exec", "-m", "my-app", "--", "true")[0] == 0
     assert all(f"root@{OVERLAY}" in words for words in ran) and len(ran) == 2

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.workbench import REAL_HOOK, Bench, FakeTerraform, contract
+from tfgrid_compose.deploy import operate
 from tfgrid_compose.deploy.steps import tunnel
 from tfgrid_compose.deploy.steps.hooks import Ending, Hook
 from tfgrid_compose.deploy.steps.ship import dotenv
@@ -473,3 +474,14 @@ def test_a_script_whose_interpreter_does_not_exist_says_so(real_hooks: Bench) ->
     with pytest.raises(HookError) as caught:
         real_hooks.up()
     assert caught.value.cause == "hook-interpreter"
+
+
+def test_a_command_of_the_app_gets_the_same_environment_as_its_hooks(real_hooks: Bench) -> None:
+    values = {"UID": "1000", "WORD": "it's $HOME"}
+    listed = "".join(f"  - {{name: {name}, default: {json.dumps(text)}}}\n" for name, text in values.items())
+    shown = '/usr/bin/python3 -c "import json,os; print(json.dumps(dict(os.environ)))"'
+    real_hooks.manifest(f"environment:\n{listed}commands:\n  show: {{script: {json.dumps(shown)}}}\n")
+    real_hooks.up()
+    done = real_hooks.machine.run(operate.app_command(real_hooks.deployment, "show", []))
+    seen = json.loads(done.stdout)
+    assert {name: seen.get(name) for name in values} == values

@@ -206,15 +206,33 @@ def exec_command(ctx: click.Context, words: tuple[str, ...], kind: str | None) -
     One word is a shell line ('ls | wc -l'); several are a program with its arguments.
     """
     from tfgrid_compose.deploy import operate
-    from tfgrid_compose.drivers import ssh
 
     with Store() as store:
         deployment, command = _split(store, words, ctx.meta.get("split"))
         if not command:
             raise UsageError("exec needs a command", why="none was given", fix="tfgrid-compose exec my-app -- uptime")
         tty = sys.stdin.isatty() and sys.stdout.isatty()
-        line = operate.shell_argv(store, deployment, operate.command_line(command), tty=tty, kind=kind or "", say=_say)
-    ssh.replace_process(line)
+        argv, mark = _argv_of(store, deployment, operate.command_line(command), tty, kind or "")
+    _pass_through(argv, mark)
+
+
+def _argv_of(store: Store, deployment: Deployment, line: str, tty: bool, kind: str = "") -> tuple[list[str], str]:
+    """(argv of ssh, the mark behind which the output of the line begins); on a terminal there is none, and all is shown."""
+    from tfgrid_compose.deploy import operate
+    from tfgrid_compose.drivers import ssh
+
+    mark = "" if tty else ssh.new_mark()
+    begin = f"printf '%s\\n' {mark}; " if mark else ""
+    return operate.shell_argv(store, deployment, begin + line, tty=tty, kind=kind, say=_say), mark
+
+
+def _pass_through(argv: list[str], mark: str) -> None:
+    """Streams and exit code of a remote command are ours, but for what the machine's shell says before it."""
+    from tfgrid_compose.drivers import ssh
+
+    if not mark:
+        ssh.replace_process(argv)
+    sys.exit(ssh.relay(argv, mark))
 
 
 def _split(store: Store, words: tuple[str, ...], split: int | None) -> tuple[Deployment, tuple[str, ...]]:
@@ -283,7 +301,6 @@ def run_command(app_command: bool, name: str | None, words: tuple[str, ...]) -> 
     `tfgrid-compose NAME` does the same for every name that is no command of tfgrid-compose.
     """
     from tfgrid_compose.deploy import operate
-    from tfgrid_compose.drivers import ssh
 
     with Store() as store:
         deployment, arguments = _target_of(store, name, words, app_command)
@@ -293,8 +310,8 @@ def run_command(app_command: bool, name: str | None, words: tuple[str, ...]) -> 
             return
         line = operate.app_command(deployment, name, arguments, builtin_names())
         tty = operate.commands(deployment)[name]["tty"] and sys.stdin.isatty() and sys.stdout.isatty()
-        argv = operate.shell_argv(store, deployment, line, tty=tty, say=_say)
-    ssh.replace_process(argv)
+        argv, mark = _argv_of(store, deployment, line, tty)
+    _pass_through(argv, mark)
 
 
 def builtin_names() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -263,5 +264,6 @@ def app_command(deployment: Deployment, name: str, arguments: Sequence[str], bui
     if known[name]["from"] == "app" and release_file(script) is not None:
         script = f"{ROOT}/{deployment.name}/current/{script.lstrip()}"
     environment = f"{ROOT}/{deployment.name}/current/.tfgrid/environment"
-    load = f"set -a; [ -r {shlex.quote(environment)} ] && . {shlex.quote(environment)}; set +a; "
-    return f"bash -c {shlex.quote(load + script + (' ' + shlex.join(arguments) if arguments else ''))}"
+    line = script + (" " + shlex.join(arguments) if arguments else "")
+    program = files("tfgrid_compose.deploy.onmachine").joinpath("command.py").read_text()
+    return f"exec /usr/bin/python3 -I -c {shlex.quote(program)} {shlex.quote(environment)} {shlex.quote(line)}"
