@@ -21,3 +21,11 @@ def readable(name: str) -> str:
     if name.isprintable():
         return name
     return "".join(sign if sign.isprintable() or unicodedata.category(sign) == "Zs" else "�" for sign in name)
+
+
+def size_text(size: int) -> str:
+    """A number of bytes: `12 bytes`, `4 KiB`, `1.5 MiB`."""
+    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f}".removesuffix(".0") + f" {name}"
+    return count(size, "byte")

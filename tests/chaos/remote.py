@@ -63,7 +63,9 @@ class MemoryConnection(ssh.Connection):
             raise self.lost(text or "the connection was closed")
         return Finished(("ssh", self.target.address, command[:60]), code, text, "")
 
-    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int | None:
+    def stream(
+        self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None, clean: Callable[[str], str] = str
+    ) -> int | None:
         """As ssh would."""
         try:
             code, text = self._played(command, input or b"")

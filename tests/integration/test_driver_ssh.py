@@ -277,9 +277,9 @@ def test_a_login_that_is_refused_is_no_login(sshd: Sshd, tmp_path: Path) -> None
 
 def test_a_login_that_hangs_is_one_that_does_not_work(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(words: list[str], **_: object) -> None:
-        raise subprocess.TimeoutExpired(words, 30)
+        raise EnvironmentError_("it did not end within 30 s", code="command-timeout")
 
-    monkeypatch.setattr(ssh.subprocess, "run", hang)
+    monkeypatch.setattr(ssh, "run", hang)
     with pytest.raises(ReachError):
         ssh.wait_for_login([sshd.target(alias="hangs")], deadline=0.2)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrid_compose.drivers.process import CommandError, Finished
+from tfgrid_compose.drivers.process import CommandError, Finished, run
 from tfgrid_compose.errors import EnvironmentError_, UsageError
 from tfgrid_compose.localgrid import deployments, engine, fabric, images, instance, kernel, machine, rootfs, router
 from tfgrid_compose.localgrid.instance import Instance
@@ -142,7 +143,7 @@ def recipe() -> rootfs.Recipe:
 
 def test_mmdebstrap_gets_packages_settings_and_sources() -> None:
     argv = rootfs._mmdebstrap_argv(recipe(), Path("/t"))
-    assert argv[:4] == ["mmdebstrap", "--variant=apt", "--mode=root", "--include=systemd,curl"]
+    assert argv[:7] == ["setpriv", "--pdeathsig", "TERM", "mmdebstrap", "--variant=apt", "--mode=root", "--include=systemd,curl"]
     assert '--aptopt=A "b";' in argv
     assert argv[argv.index("bookworm") + 1 :] == ["/t", *(source.line for source in recipe().sources)]
 
@@ -175,6 +176,42 @@ def test_a_cached_image_is_used_and_a_new_one_appears_whole(monkeypatch: pytest.
     assert "deb http://mirror.example/debian bookworm main contrib" in (root / "etc/apt/sources.list").read_text()
     assert rootfs.ensure(tmp_path, said.append) == root
     assert len(built) == len(said) == 1
+
+
+def test_two_grids_that_need_the_same_image_build_it_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    built: list[Path] = []
+
+    def build(recipe: rootfs.Recipe, target: Path, progress: object, lock: int) -> None:
+        assert run(["flock", "--nonblock", str(tmp_path), "true"], check=False).code == 1
+        built.append(target)
+        (target / "etc").mkdir(parents=True)
+        (target / "etc/tfgrid-rootfs").touch()
+
+    monkeypatch.setattr(rootfs, "host_recipe", recipe)
+    monkeypatch.setattr(rootfs, "_build", build)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        found = {future.result() for future in [pool.submit(rootfs.ensure, tmp_path, print) for _ in range(8)]}
+    assert [*found] == built, "one built it, the others waited for it"
+
+
+def test_what_a_killed_build_has_left_mounted_is_not_emptied_with_the_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    partial = tmp_path / "rootfs-x.partial"
+    (partial / "sys").mkdir(parents=True)
+    mounted, busy = [partial / "sys"], [True]
+
+    def unmount(target: Path) -> None:
+        if not busy[0]:
+            mounted.remove(target)
+
+    monkeypatch.setattr(rootfs.images, "mounts_below", lambda folder: [*mounted])
+    monkeypatch.setattr(rootfs.images, "unmount", unmount)
+    rootfs._drop(partial)
+    assert partial.exists(), "what is mounted there is the host's"
+    busy[0] = False
+    rootfs._drop(partial)
+    assert not partial.exists()
 
 
 def test_a_failed_build_leaves_nothing_and_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

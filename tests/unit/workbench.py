@@ -29,7 +29,7 @@ from tfgrid_compose.deploy.options import RollbackOptions, UpOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
 from tfgrid_compose.deploy.steps import infrastructure
 from tfgrid_compose.deploy.steps.hooks import Ending, Hook
-from tfgrid_compose.drivers import ansible, ssh, wireguard
+from tfgrid_compose.drivers import ansible, output, ssh, wireguard
 from tfgrid_compose.drivers.process import Finished
 from tfgrid_compose.errors import GridError, ReachError
 from tfgrid_compose.grids import registry
@@ -209,15 +209,17 @@ class FakeMachine:
         done = subprocess.run(words, input=input or b"", capture_output=True, env=env, timeout=60)
         return Finished((), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
-    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int:
+    def stream(
+        self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None, clean: Callable[[str], str] = str
+    ) -> int:
         """As `ssh.Connection.stream`."""
         words, env = self._here(command)
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
             assert process.stdout and process.stdin
             process.stdin.write(input or b"")
             process.stdin.close()
-            for raw in process.stdout:
-                on_line(raw.decode(errors="replace").rstrip("\r\n"))
+            for line in output.lines(process.stdout, clean):
+                on_line(line)
         return process.returncode
 
     def _here(self, command: str) -> tuple[list[str], dict[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tfgrid_compose.cli import stop
 from tfgrid_compose.cli.common import confirm
 from tfgrid_compose.cli.elevate import ensure_root
 from tfgrid_compose.cli.render import table
@@ -30,7 +31,7 @@ def up() -> None:
     ensure_root("starting the local grid")
     from tfgrid_compose.localgrid.engine import Engine
 
-    with Engine(progress=_say) as engine:
+    with stop.answered(), Engine(progress=_say) as engine:
         engine.ensure()
     click.echo("The local grid is up.")
 
@@ -59,7 +60,8 @@ def status(as_json: bool) -> None:
 def down() -> None:
     """Power all machines off and leave nothing on the host; contracts and disks stay for the next `up`."""
     ensure_root("stopping the local grid")
-    _stop(reset=False)
+    with stop.answered():
+        _stop(reset=False)
     click.echo("The local grid is down; nothing of it is left on the host but its disks.")
 
 
@@ -70,7 +72,8 @@ def reset(yes: bool) -> None:
     ensure_root("resetting the local grid")
     question = "Destroy every machine and disk of the local grid?"
     confirm(yes, question, default=False, what="resetting the local grid", fix="tfgrid-compose localgrid reset --yes")
-    _stop(reset=True)
+    with stop.answered():
+        _stop(reset=True)
     click.echo("The local grid is gone.")
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from tfgrid_compose import __version__
+from tfgrid_compose.cli import stop
 from tfgrid_compose.errors import TfgridError, UsageError
 
 # name: (module, attribute, one line of help). Help and completion load none of the modules.
@@ -115,53 +113,11 @@ def cli(ctx: click.Context, file: str | None) -> None:
     ctx.obj = {"file": file}
 
 
-_signals = 0
-_usual_hook: Callable[[Any], object] = sys.unraisablehook
-
-
-def _stop_on(number: int, frame: object) -> None:
-    """Ctrl-C, a polite kill and a terminal that closes end the step in flight; a second one stops at once.
-
-    The journal holds the step's intent, so that even then the next run knows where to look.
-    """
-    global _signals
-    _signals += 1
-    if number == signal.SIGHUP:
-        # Nobody reads any more, and writing to a terminal that is gone would fail.
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-    if _signals > 1:
-        # Shows the cursor again, which a live line hides. Child programs end with us (PR_SET_PDEATHSIG).
-        show = b"\x1b[?25h" if os.isatty(2) else b""
-        os.write(2, show + b"\nStopped at once. `tfgrid-compose up --resume` goes on from here.\n")
-        os._exit(130)
-    raise KeyboardInterrupt
-
-
-def _deliver_again(lost: Any) -> None:
-    """Python throws away what is raised while it clears an object up; a Ctrl-C that met such a moment comes once more."""
-    import threading
-
-    global _signals
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        _signals -= 1
-        # Not here and now: this function is part of the same moment.
-        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
-    else:
-        _usual_hook(lost)
-
-
 def _prepare() -> None:
     """What the process needs before it does anything: PATH, signals, streams."""
     # A normal user's PATH on Debian lacks these folders, and nft, wg-quick's helpers and others stand there.
     os.environ["PATH"] = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop_on)
-    global _signals, _usual_hook
-    _signals = 0
-    if sys.unraisablehook is not _deliver_again:
-        _usual_hook, sys.unraisablehook = sys.unraisablehook, _deliver_again
+    stop.prepare()
     for stream in (sys.stdout, sys.stderr):
         # Not every locale has all signs, and not every file name is a text.
         if isinstance(stream, io.TextIOWrapper):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfgrid_compose.cli import stop
 from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.observe.events import Event, Notice, RunEnded, RunStarted, StepEnded, StepProgress, StepRetry, StepStarted
 from tfgrid_compose.observe.plain import one_line, plain
@@ -112,7 +113,11 @@ class Terminal:
         frame = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(time.monotonic() * 8) % 10]
         total = seconds_text(time.monotonic() - self._started)
         times = f"{seconds_text(elapsed)} · {total} so far, about {seconds_text(left)} left"
-        line = f"{frame} {self._step} {times}{f' · {self._doing}' if self._doing else ''}"
+        if stop.asked():
+            times, doing = f"{seconds_text(elapsed)} · stopping", ""
+        else:
+            doing = f" · {self._doing}" if self._doing else ""
+        line = f"{frame} {self._step} {times}{doing}"
         return Text(line, style="cyan", no_wrap=True, overflow="ellipsis")
 
     def _progress(self, event: StepProgress) -> None:

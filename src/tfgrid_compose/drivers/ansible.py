@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.drivers import ssh
+from tfgrid_compose.drivers import output, ssh
 from tfgrid_compose.drivers.process import die_with_parent, environment, python_module
 from tfgrid_compose.errors import EnvironmentError_, PlatformError
 from tfgrid_compose.state import paths
@@ -138,7 +138,7 @@ def run(
     kept = {key: value for key, value in environment().items() if not key.startswith("ANSIBLE_")}
     env = {**kept, **settings(folder, len(hosts)), "TFGRID_EVENTS_FD": str(writer), "LC_ALL": "C.UTF-8"}
     events = _Events(on_task)
-    with paths.private_log(log) as output:
+    with paths.private_log(log) as file:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, pass_fds=[writer],
             cwd=playbook.parent, start_new_session=True, umask=0o077, preexec_fn=die_with_parent,
@@ -146,21 +146,24 @@ def run(
         os.close(writer)
         thread = threading.Thread(target=events.read, args=(reader,), daemon=True)
         thread.start()
-        tail = _copy(process, output, redact)
+        tail = _copy(process, file, redact)
         thread.join(timeout=10)
     if process.returncode != 0:
         raise events.error(playbook, process.returncode, tail, str(log), redact)
     return Outcome(tuple(events.changed), events.tasks)
 
 
-def _copy(process: subprocess.Popen[bytes], output: Any, redact: Callable[[str], str]) -> list[str]:
+def _copy(process: subprocess.Popen[bytes], log: Any, redact: Callable[[str], str]) -> list[str]:
     """Copy the program's output to the log; returns its last lines. Ends it when we are stopped."""
     tail: list[str] = []
     assert process.stdout is not None
     try:
-        for raw in process.stdout:
-            line = redact(raw.decode(errors="replace"))
-            output.write(line)
+        allowance = output.Allowance()
+        for line in output.lines(process.stdout, redact):
+            kept = allowance.take(line)
+            if kept is not None:
+                log.write(kept + "\n")
+            # The last lines say why it failed, however much came before.
             tail = [*tail[-11:], line.rstrip()] if line.strip() else tail
         process.wait()
     except BaseException:

@@ -22,6 +22,7 @@ PROGRAMS = {
     "ssh": "openssh-client", "ssh-keygen": "openssh-client", "ip": "iproute2", "wg": "wireguard-tools",
     "wg-quick": "wireguard-tools", "wireguard-go": "wireguard-go", "nft": "nftables", "lxc-start": "lxc",
     "mmdebstrap": "mmdebstrap", "mkfs.ext4": "e2fsprogs", "losetup": "mount", "sysctl": "procps",
+    "setpriv": "util-linux",
 }  # fmt: skip
 _PYTHON = ((3, 11), (3, 13))
 _ROOM_GIB = 5

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from tfgrid_compose.drivers import output
 from tfgrid_compose.errors import EnvironmentError_, TfgridError
 
 _PR_SET_PDEATHSIG = 1
@@ -17,6 +21,10 @@ _PR_SET_PDEATHSIG = 1
 _WALLET = ("MNEMONIC", "TF_VAR_")
 # Looked up before any fork: a child between fork and exec must not load anything.
 _PRCTL = ctypes.CDLL(None).prctl
+# What a program gets to clean up behind itself before it is killed, in seconds.
+_GRACE = 10.0
+# Programs that this process waits for now.
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -79,23 +87,22 @@ def run(
     timeout: float = 120,
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run `argv` to its end and return its output.
 
-    `timeout` is in seconds; `env` is `environment()` by default. Raises `CommandError` on a non-zero exit when
-    `check` is set, and `EnvironmentError_` when the program does not exist or does not end in time.
+    `timeout` is in seconds; `env` is `environment()` by default; `pass_fds` stay open in the program. Raises
+    `CommandError` on a non-zero exit when `check` is set, and `EnvironmentError_` when the program does not exist, does not
+    end in time or prints without end.
     """
     data = input.encode() if isinstance(input, str) else input
     try:
-        done = subprocess.run(
-            list(argv),
-            input=data,
-            stdin=None if data is not None else subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            env=dict(env) if env is not None else environment(),
-            cwd=cwd,
-        )
+        with started(
+            argv, stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env=dict(env) if env is not None else environment(), cwd=cwd,
+            pass_fds=pass_fds,
+        ) as process:  # fmt: skip
+            out, err = output.talk(process, data, timeout)
     except FileNotFoundError as error:
         if cwd is not None and not os.path.isdir(cwd):
             raise EnvironmentError_(
@@ -112,10 +119,62 @@ def run(
             fix="run the command again; `tfgrid-compose doctor` checks this computer",
             code="command-timeout",
         ) from error
-    finished = Finished(tuple(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    except output.TooMuchOutput as error:
+        raise EnvironmentError_(
+            f"`{' '.join(argv[:6])}` was ended", why=str(error), fix="run the command again", code="command-output"
+        ) from error
+    finished = Finished(tuple(argv), process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
     if check and not finished.ok:
         raise CommandError(finished)
     return finished
+
+
+@contextmanager
+def started(argv: Sequence[str], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a session of its own, so that neither Ctrl-C nor a terminal that closes reaches it or what it leaves running.
+
+    We decide what becomes of it: it is ended, with all that it started, when the block is left by an exception or before
+    the program has ended. `how` is for `Popen`. Raises `FileNotFoundError` when there is no such program.
+    """
+    # sudo asks for a password on the terminal; who needs a session behind it starts one there (`as_root`).
+    process = subprocess.Popen(list(argv), start_new_session=argv[0] != "sudo", **how)
+    _running.add(process)
+    try:
+        yield process
+    finally:
+        try:
+            end(process)
+        finally:
+            _running.discard(process)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                with contextlib.suppress(OSError):  # What was still to be written has no reader any more.
+                    pipe.close() if pipe else None
+
+
+def end(process: subprocess.Popen[bytes], grace: float = _GRACE) -> None:
+    """Ask a program and what it started to end; after `grace` seconds they are killed. One that has ended is left alone."""
+    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _GRACE)):
+        if process.poll() is not None:
+            return
+        _signal(process, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+
+
+def end_all() -> None:
+    """Ask every program that this process waits for to end, and wait for none."""
+    for process in tuple(_running):
+        if process.returncode is None:
+            _signal(process, signal.SIGTERM)
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal a program that was not waited for yet, with its whole group when that is its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
 
 
 def die_with_parent() -> None:

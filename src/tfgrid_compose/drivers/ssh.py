@@ -7,7 +7,6 @@ import io
 import os
 import secrets
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -16,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfgrid_compose.drivers.process import Finished, die_with_parent, environment, missing_program
-from tfgrid_compose.errors import ReachError
+from tfgrid_compose.drivers import output
+from tfgrid_compose.drivers.process import Finished, die_with_parent, environment, missing_program, run, started
+from tfgrid_compose.errors import EnvironmentError_, ReachError
 from tfgrid_compose.state import paths
 
 CONNECTION_LOST = 255
@@ -81,18 +81,20 @@ class Connection:
     def run(self, command: str, *, input: bytes | None = None, timeout: float = 120) -> Finished:
         """Run a shell line to its end. Raises `ReachError` when the connection fails or hangs."""
         mark = new_mark()
-        words = argv(self.target, marked(command, mark))
         try:
-            process = subprocess.run(
-                words, input=input, stdin=subprocess.DEVNULL if input is None else None, capture_output=True, timeout=timeout,
-                env=environment(),
-            )  # fmt: skip
+            with started(
+                argv(self.target, marked(command, mark)), stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+            ) as process:  # fmt: skip
+                out, err = output.talk(process, input, timeout)
         except FileNotFoundError as error:
             raise missing_program("ssh") from error
         except subprocess.TimeoutExpired as error:
             raise self.lost(f"a command did not end within {timeout:g} s") from error
-        stdout, code = unmarked(process.stdout, mark)
-        stderr, _ = unmarked(process.stderr, mark)
+        except output.TooMuchOutput as error:
+            raise self.lost(f"a command was ended: {error}") from error
+        stdout, code = unmarked(out, mark)
+        stderr, _ = unmarked(err, mark)
         if code is None and process.returncode < 0:
             raise self.lost(f"ssh was ended by signal {-process.returncode}")
         if code is None and process.returncode == CONNECTION_LOST:
@@ -102,34 +104,28 @@ class Connection:
             stdout.decode(errors="replace"), stderr.decode(errors="replace"),
         )  # fmt: skip
 
-    def stream(self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None) -> int | None:
-        """Run a shell line, passing on every line of output as it comes.
+    def stream(
+        self, command: str, on_line: Callable[[str], None], *, input: bytes | None = None, clean: Callable[[str], str] = str
+    ) -> int | None:
+        """Run a shell line, passing on every line of output as it comes. A very long one is cut, after `clean` has had it.
 
         Returns the line's own exit code, whatever it is; None when the connection ended before it did.
         """
         mark = new_mark()
-        words = argv(self.target, marked(command, mark, merged=True))
-        process = subprocess.Popen(
-            words, stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment(),
-        )  # fmt: skip
-        lines = _Lines(mark, on_line)
-        try:
+        found = _Lines(mark, on_line)
+        with started(
+            argv(self.target, marked(command, mark, merged=True)),
+            stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(),
+        ) as process:  # fmt: skip
             if input is not None and process.stdin:
                 process.stdin.write(input)
                 process.stdin.close()
             assert process.stdout is not None
-            for raw in process.stdout:
-                lines.take(raw.decode(errors="replace").rstrip("\r\n"))
+            for line in output.lines(process.stdout, clean):
+                found.take(line)
             process.wait()
-            return lines.code
-        except BaseException:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=10)
-            raise
-        finally:
-            if process.stdout:
-                process.stdout.close()
+            return found.code
 
     def lost(self, why: str) -> ReachError:
         """The error for a connection that failed."""
@@ -143,7 +139,7 @@ class Connection:
         """End the shared connection."""
         if self.target.control_path.exists():
             words = ["ssh", *options(self.target), "-O", "exit", f"{self.target.user}@{self.target.address}"]
-            subprocess.run(words, capture_output=True, timeout=10, env=environment())
+            run(words, check=False, timeout=10)
 
 
 # What the machine's login shell says by itself (a greeting in .bashrc), and what ssh says with its exit code, must not
@@ -269,11 +265,12 @@ def _try_login(target: Target) -> str:
     if refused:
         return refused
     try:
-        words = argv(target, "true")
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, env=environment())
-    except subprocess.TimeoutExpired:
+        done = run(argv(target, "true"), check=False, timeout=30)
+    except EnvironmentError_ as error:
+        if error.code == "program-missing":
+            raise
         return "ssh answers, but a login does not end"
-    return "" if done.returncode == 0 else (done.stderr.decode(errors="replace").strip().splitlines() or ["login failed"])[-1]
+    return "" if done.ok else (done.stderr.strip().splitlines() or ["login failed"])[-1]
 
 
 def knock(target: Target, timeout: float) -> str:

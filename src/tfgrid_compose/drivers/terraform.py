@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.drivers import plugins, terraform_shim
+from tfgrid_compose.drivers import output, plugins, terraform_shim
 from tfgrid_compose.drivers.process import die_with_parent, python_module
 from tfgrid_compose.errors import EnvironmentError_, InfrastructureError
 from tfgrid_compose.state import paths
@@ -24,6 +24,8 @@ _BACKEND = 'terraform {\n  backend "http" {}\n}\n'
 _STAMP = "tfgrid-compose.init"
 # What the grid's provider takes from the environment; what stands there by chance must not decide where it works.
 _PROVIDER = frozenset({"KEY_TYPE", "NETWORK", "SUBSTRATE_URL", "RELAY_URL", "PROXY_URL", "RMB_TIMEOUT"})
+# Of a message: a resource may have many attributes.
+_LINE = 1024 * 1024
 Progress = Callable[[str, bool], None]
 
 
@@ -202,19 +204,21 @@ class Terraform:
         }  # fmt: skip
 
     def _run(self, *arguments: str, quiet: bool = False) -> str:
-        reader = _Reader(self.progress)
+        reader, allowance = _Reader(self.progress), output.Allowance(output.WHOLE)
         lines: list[str] = []
         process = subprocess.Popen(
             [*self.argv, *arguments], cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, umask=0o077,
-            preexec_fn=die_with_parent,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, preexec_fn=die_with_parent,
         )  # fmt: skip
         with _stopping(process), self._open_log() as write:
             assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line)
+            # The outputs are one line.
+            for line in output.lines(process.stdout, limit=output.WHOLE if quiet else _LINE):
+                kept = allowance.take(line)
+                if kept is not None:
+                    lines.append(kept + "\n")
                 if not quiet:
-                    write(self.redact(line))
+                    write(self.redact(kept) + "\n" if kept is not None else "")
                     reader.feed(line)
             code = process.wait()
         if code != 0:
@@ -244,7 +248,7 @@ class Terraform:
 
 
 @contextmanager
-def _stopping(process: subprocess.Popen[str]) -> Iterator[None]:
+def _stopping(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Let Terraform end by itself when we are stopped: it saves its state first."""
     try:
         yield

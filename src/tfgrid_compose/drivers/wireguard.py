@@ -87,7 +87,7 @@ def up(interface: str, config: str) -> None:
         paths.private_file(path, config.encode())
     (_SOCKETS / f"{interface}.sock").unlink(missing_ok=True) if not is_up(interface) and _writable() else None
     try:
-        run(as_root(["wg-quick", "up", str(path)]), timeout=30)
+        run(as_root(["wg-quick", "up", str(path)], lasting=True), timeout=30)
     except CommandError as error:
         down(interface)
         raise TunnelError(

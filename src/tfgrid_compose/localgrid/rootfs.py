@@ -6,16 +6,19 @@ new one and an unchanged one costs nothing.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfgrid_compose.drivers.process import CommandError, environment, run
 from tfgrid_compose.errors import EnvironmentError_
+from tfgrid_compose.localgrid import images
 
 _RECIPE_VERSION = 4
 _PACKAGES = (
@@ -126,16 +129,37 @@ def ensure(cache: Path, progress: Callable[[str], None]) -> Path:
     target = cache / f"rootfs-{recipe.distribution}-{recipe.codename}-{recipe.digest}"
     if (target / "etc" / "tfgrid-rootfs").exists():
         return target
+    cache.mkdir(parents=True, exist_ok=True)
+    with _alone(cache) as lock:
+        # The other grid of this computer may have built it meanwhile.
+        if not (target / "etc" / "tfgrid-rootfs").exists():
+            _build(recipe, target, progress, lock)
+    return target
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[int]:
+    """Both grids of a computer share the cache: one builds, the other waits. The lock's descriptor."""
+    descriptor = os.open(cache, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _build(recipe: Recipe, target: Path, progress: Callable[[str], None], lock: int) -> None:
+    cache = target.parent
     _check_room(cache)
     progress(f"building the {recipe.distribution} {recipe.codename} image (once, about half a minute)")
-    cache.mkdir(parents=True, exist_ok=True)
     for stale in cache.glob("rootfs-*.partial"):
-        shutil.rmtree(stale, ignore_errors=True)
+        _drop(stale)
     partial = cache / f"{target.name}.partial"
     try:
-        run(_mmdebstrap_argv(recipe, partial), timeout=1200, env={**environment(), "LC_ALL": "C.UTF-8"})
+        # It shares the lock: when we are killed it takes a minute to clean up, and nobody may build there before.
+        run(_mmdebstrap_argv(recipe, partial), timeout=1200, env={**environment(), "LC_ALL": "C.UTF-8"}, pass_fds=(lock,))
     except CommandError as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        _drop(partial)
         raise EnvironmentError_(
             "building the machines' root filesystem failed",
             why=error.why,
@@ -145,7 +169,14 @@ def ensure(cache: Path, progress: Callable[[str], None]) -> Path:
         ) from error
     _finish(partial, recipe)
     partial.rename(target)
-    return target
+
+
+def _drop(partial: Path) -> None:
+    """Remove an image that was not finished; a build that was killed has left the host's /sys and others mounted in it."""
+    for mounted in images.mounts_below(partial):
+        images.unmount(mounted)
+    if not images.mounts_below(partial):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def stamp() -> str:
@@ -170,7 +201,16 @@ def _check_room(cache: Path, needed: int = 2 * 1024**3) -> None:
 
 
 def _mmdebstrap_argv(recipe: Recipe, target: Path) -> list[str]:
-    argv = ["mmdebstrap", "--variant=apt", "--mode=root", f"--include={','.join(recipe.packages)}"]
+    # When we are killed it cleans up: nobody would finish what it makes.
+    argv = [
+        "setpriv",
+        "--pdeathsig",
+        "TERM",
+        "mmdebstrap",
+        "--variant=apt",
+        "--mode=root",
+        f"--include={','.join(recipe.packages)}",
+    ]
     argv += ['--aptopt=APT::Install-Recommends "false"', "--dpkgopt=path-exclude=/usr/share/man/*"]
     argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     argv += [f"--aptopt={option}" for option in recipe.apt_options]

@@ -18,6 +18,7 @@ from tfgrid_compose.deploy.steps.base import Step, Tolerated, short_digest
 from tfgrid_compose.deploy.steps.layout import TAKEN, lay_out, link, release_folder, work_folder
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
 from tfgrid_compose.deploy.steps.ship import for_machine, hook_environment, release_inputs, wanted_release
+from tfgrid_compose.drivers import output
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.manifest.load import App, hook_path
 from tfgrid_compose.observe.ownwords import Ours
@@ -47,6 +48,8 @@ _FORGET = "rm -f /run/tfgrid-compose/hooks/{id}.*"
 _FOLDER = "/tmp/app-deployment"  # noqa: S108 - a link to a folder of root alone
 # How long a machine that has gone, by a restart or a break of the connection, may take to come back, in seconds.
 _GONE = 150.0
+# Lines of a hook that are kept in memory.
+_LAST = 200
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Hook(Step):
     def __init__(self, hook: str) -> None:
         self.name = hook
         self.expected = {"setup": 15.0, "configure": 3.0, "healthcheck": 2.0}[hook]
+        self._left = "was stopped on the machine"
 
     def describe(self, context: Context) -> str:
         """The script, its digest and how it is treated."""
@@ -108,15 +112,20 @@ class Hook(Step):
         raise Tolerated(f"{error.what}; tolerated, because hook_config.{self.name}.optional is set") from error
 
     def undo(self, context: Context) -> str:
-        """The hook was stopped on the machine when the signal came."""
-        return f"hook {self.name} was stopped on the machine; the next run runs it again from its beginning"
+        """The hook was stopped on the machine when the signal came, if the machine could be reached."""
+        return f"hook {self.name} {self._left}; the next run runs it again from its beginning"
 
     def _run(self, context: Context, timeout: int, lines: list[str]) -> Ending:
         with paths.private_log(context.logs / f"{self.name}.log") as log:
+            allowance = output.Allowance()
 
             def show(clean: str) -> None:
+                kept = allowance.take(clean)
+                if kept is not None:
+                    log.write(kept + "\n")
+                # The last lines say why it failed, however much came before.
                 lines.append(clean)
-                log.write(clean + "\n")
+                del lines[:-_LAST]
                 context.progress(self.name, clean, milestone=clean.lstrip()[:1] in _MILESTONES and clean.strip() != "")
 
             with context.redactor.flow(show) as flow:
@@ -124,13 +133,16 @@ class Hook(Step):
 
     def _run_twice(self, context: Context, timeout: int, on_line: Callable[[str], None], lines: list[str]) -> Ending:
         """A hook that restarts the machine is run again, once. Raises `HookError`."""
-        running = _Running(context, self.name, self._script_name(context), timeout, on_line)
+
+        def once() -> Ending:
+            return _Running(context, self.name, self._script_name(context), timeout, on_line, self._was_stopped).to_the_end()
+
         try:
-            return running.to_the_end()
+            return once()
         except _Restarted:
             context.progress(self.name, Ours("the machine restarted while the hook ran; running the hook again"), True)
         try:
-            return _Running(context, self.name, self._script_name(context), timeout, on_line).to_the_end()
+            return once()
         except _Restarted as error:
             raise HookError(
                 f"hook {self.name} failed",
@@ -140,6 +152,9 @@ class Hook(Step):
                 log=str(context.logs / f"{self.name}.log"),
                 code="hook-restarts-machine",
             ) from error
+
+    def _was_stopped(self, how: str) -> None:
+        self._left = how
 
     def _script_name(self, context: Context) -> str:
         """The script as it stands in /tmp/app-deployment."""
@@ -172,8 +187,16 @@ class Hook(Step):
 class _Running:
     """One start of a hook on the machine, and whatever connections it takes to see its end."""
 
-    def __init__(self, context: Context, hook: str, script: str, timeout: int, on_line: Callable[[str], None]) -> None:
-        self._context, self._hook, self._on_line = context, hook, on_line
+    def __init__(
+        self,
+        context: Context,
+        hook: str,
+        script: str,
+        timeout: int,
+        on_line: Callable[[str], None],
+        on_stop: Callable[[str], None],
+    ) -> None:
+        self._context, self._hook, self._on_line, self._on_stop = context, hook, on_line, on_stop
         self._connection = context.connection(context.hook_machine())
         self._token = f"tfgrid-compose-{secrets.token_hex(8)} "
         self._lines = 0
@@ -196,10 +219,18 @@ class _Running:
             while ending is None:
                 ending = self._again()
         except KeyboardInterrupt:
-            self._connection.run(_STOP.format(id=id), timeout=30)
+            self._on_stop(self._stop(id))
             raise
         self._connection.run(_FORGET.format(id=id), timeout=20)
         return ending
+
+    def _stop(self, id: str) -> str:
+        """Stop the hook; what became of it. That the machine does not answer is no reason to forget why we stop."""
+        try:
+            self._connection.run(_STOP.format(id=id), timeout=30)
+        except ReachError as error:
+            return f"may still run on the machine ({error.why})"
+        return "was stopped on the machine"
 
     def _start(self) -> Ending | None:
         context, work = self._context, shlex.quote(work_folder(self._context))
@@ -212,7 +243,9 @@ class _Running:
     def _follow(self, script: str) -> Ending | None:
         """Follow the hook; None when the connection broke."""
         self._said = {}
-        code = self._connection.stream(f"sh -c {shlex.quote(script)}", self._take, input=_runner())
+        code = self._connection.stream(
+            f"sh -c {shlex.quote(script)}", self._take, input=_runner(), clean=self._context.redactor.text
+        )
         how = self._said.get("how")
         if how in (None, "started"):
             if code is not None:

@@ -51,7 +51,8 @@ class CallbackModule(CallbackBase):
         task = result.task if hasattr(result, "task") else result._task
         host = result.host if hasattr(result, "host") else result._host
         message = "" if status in ("ok", "skipped") or task.no_log else str(data.get("msg", ""))[:2000]
-        lines = [] if task.no_log else str(data.get("stderr") or data.get("stdout") or "").splitlines()[-6:]
+        printed = "" if task.no_log else str(data.get("stderr") or data.get("stdout") or "")[-20_000:]
+        lines = [line[:2000] for line in printed.splitlines()[-6:]]
         self._write(event="result", status=status, host=host.get_name(), name=task.get_name(),
                     changed=bool(data.get("changed")), message=message, lines=lines if message else [])  # fmt: skip
 
