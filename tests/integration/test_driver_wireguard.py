@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import TunnelError
 from tfgrid_compose.localgrid.networks import wireguard_pair
+from tfgrid_compose.observe.diagnosis import explained
 
 pytestmark = pytest.mark.integration
 
@@ -98,3 +101,95 @@ def test_only_routes_of_other_interfaces_clash() -> None:
     clash = wireguard.overlapping("10.249.7.0/24", "wg-other")
     assert clash and NAME in clash and clash.startswith(RANGE)
     assert wireguard.overlapping("10.248.0.0/16", "wg-other") is None
+
+
+def program() -> int | None:
+    """The pid of the program behind our interface, where the kernel has no WireGuard."""
+    found = subprocess.run(["pgrep", "-f", f"^wireguard-go {NAME}$"], capture_output=True, text=True).stdout.split()
+    return int(found[0]) if found else None
+
+
+def test_the_terminal_does_not_reach_the_program_behind_a_tunnel() -> None:
+    wireguard.up(NAME, config())
+    pid = program()
+    if pid is None:
+        pytest.skip("the kernel has WireGuard of its own")
+    assert os.getsid(pid) != os.getsid(0) and os.getpgid(pid) != os.getpgid(0)
+
+
+def test_a_stale_socket_is_removed_and_a_live_one_is_not() -> None:
+    socket_path = wireguard.socket_path(NAME)
+    socket_path.parent.mkdir(mode=0o700, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(socket_path))
+        server.listen()
+        wireguard.remove_stale_socket(NAME)
+        assert socket_path.exists()
+    wireguard.remove_stale_socket(NAME)
+    assert not socket_path.exists()
+
+
+def test_up_works_after_its_program_was_killed() -> None:
+    wireguard.up(NAME, config())
+    pid = program()
+    if pid is None:
+        pytest.skip("the kernel has WireGuard of its own")
+    os.kill(pid, signal.SIGKILL)
+    wireguard.up(NAME, config())
+    assert RANGE in routes()
+    assert NAME in subprocess.run(["wg", "show", "interfaces"], capture_output=True, text=True).stdout
+
+
+FLAKY = """#!/bin/bash
+[ "$(wc -l < {count})" -ge {failures} ] || {{ echo x >> {count}; echo "ERROR: ($1) too many open files" >&2; exit 1; }}
+exec wireguard-go "$@"
+"""
+
+
+@pytest.mark.parametrize(("failures", "works"), [(1, True), (2, False)])
+def test_a_tunnel_that_failed_once_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, works: bool
+) -> None:
+    if wireguard.kernel_has("wireguard"):
+        pytest.skip("the kernel has WireGuard of its own")
+    flaky, count = tmp_path / "flaky", tmp_path / "count"
+    count.touch()
+    flaky.write_text(FLAKY.format(count=count, failures=failures))
+    flaky.chmod(0o755)
+    monkeypatch.setenv("WG_QUICK_USERSPACE_IMPLEMENTATION", str(flaky))
+    if works:
+        wireguard.up(NAME, config())
+        assert RANGE in routes()
+        return
+    with pytest.raises(TunnelError) as caught:
+        wireguard.up(NAME, config())
+    known = explained(caught.value, "my-app", "tunnel")
+    assert known.cause == "wireguard-ended", "it is installed, so nobody says that it isn't"
+
+
+def test_a_program_that_can_not_start_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    if wireguard.kernel_has("wireguard"):
+        pytest.skip("the kernel has WireGuard of its own")
+    # In a user namespace the limit can be lowered for this program alone.
+    alone = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        "sh",
+        "-c",
+        'echo 0 > /proc/sys/user/max_inotify_instances; "$@"',
+        "-",
+    ]
+    monkeypatch.setattr(wireguard, "as_root", lambda argv, **_: [*alone, *argv])
+    [words] = wireguard._userspace_words(NAME)
+    assert "Failed to listen on uapi socket: too many open files" in words
+    error = explained(TunnelError("the tunnel did not come up", why=words, details=[words]), "my-app", "tunnel")
+    assert error.cause == "inotify-limit"
+
+
+def test_only_what_is_nowhere_is_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wireguard, "kernel_has", lambda module: False)
+    monkeypatch.setattr(wireguard, "as_root", lambda argv, **_: ["no-such-wireguard-go", *argv[1:]])
+    [words] = wireguard._userspace_words(NAME)
+    assert explained(TunnelError("the tunnel did not come up", details=[words]), "my-app", "tunnel").cause == "wireguard-missing"

@@ -425,6 +425,29 @@ def test_everything_that_is_missing_is_named_with_its_package(path: Path, monkey
     assert not checks["mitogen"].needed, "it only makes things faster"
 
 
+@pytest.mark.parametrize(("loadable", "ok"), [(True, True), (False, False)])
+def test_wireguard_go_is_not_needed_where_the_module_only_waits_to_be_loaded(
+    path: Path, monkeypatch: pytest.MonkeyPatch, loadable: bool, ok: bool
+) -> None:
+    asked = path / "asked"
+    program(path, "modprobe", f'#!/bin/sh\necho "$@" >> {asked}; exit {0 if loadable else 1}')
+    monkeypatch.setattr(host, "_find", lambda name: None if name == "wireguard-go" else f"/bin/{name}")
+    monkeypatch.setattr(wireguard, "Path", lambda *parts: path / "nowhere")
+    check = next(check for check in host._programs() if check.name == "wireguard-go")
+    assert (check.ok, asked.read_text()) == (ok, "--dry-run --quiet wireguard\n")
+
+
+def test_package_lists_that_are_empty_are_fetched(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(path, "apt-get")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(host, "_LISTS", tmp_path)
+    [check] = host._lists()
+    assert (check.ok, check.found) == (False, "empty")
+    assert host.repairs([check]) == [["apt-get", "update"]]
+    (tmp_path / "deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages.lz4").touch()
+    assert host._lists()[0].ok
+
+
 def test_programs_are_found_outside_the_path_where_the_system_keeps_them(path: Path) -> None:
     program(path, "wg")
     assert host._find("wg") == str(path / "wg")

@@ -104,7 +104,7 @@ def test_os_release_is_read_without_quotes(tmp_path: Path) -> None:
 
 def fake_host(monkeypatch: pytest.MonkeyPatch, release: dict[str, str], targets: str) -> None:
     monkeypatch.setattr(rootfs, "os_release", lambda: release)
-    monkeypatch.setattr(rootfs, "run", lambda argv: Finished(tuple(argv), 0, targets if argv[0] == "apt-get" else "", ""))
+    monkeypatch.setattr(rootfs, "run", lambda argv, **_: Finished(tuple(argv), 0, targets if argv[0] == "apt-get" else "", ""))
 
 
 def test_the_recipe_names_the_cache_and_changes_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +135,42 @@ def test_a_host_that_can_not_build_machines_is_told_why(
     assert caught.value.fix
 
 
+def host_without_lists(monkeypatch: pytest.MonkeyPatch, fetched: str | None) -> list[str]:
+    """A host whose package lists are empty until `apt-get update`, which fails when `fetched` is None."""
+    known: list[str] = []
+    said: list[str] = []
+
+    def apt(argv: list[str], **_: object) -> Finished:
+        if argv[1] == "update":
+            if fetched is None:
+                raise CommandError(Finished(tuple(argv), 100, "", "E: Could not resolve 'mirror.example'"))
+            known.append(fetched)
+        return Finished(tuple(argv), 0, "".join(known) if argv[1] == "indextargets" else "", "")
+
+    monkeypatch.setattr(rootfs, "os_release", lambda: {"ID": "debian", "VERSION_CODENAME": "bookworm"})
+    monkeypatch.setattr(rootfs, "run", apt)
+    return said
+
+
+def test_empty_package_lists_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = host_without_lists(monkeypatch, TARGETS)
+    assert rootfs.host_recipe(said.append).sources == rootfs.parse_index_targets(TARGETS, "bookworm")
+    assert said == ["fetching the package lists of this computer (once)"]
+    rootfs.host_recipe(said.append)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("fetched", "code"), [(None, "apt-lists-missing"), ("", "apt-sources-missing")])
+def test_lists_that_can_not_be_fetched_are_not_taken_for_missing_sources(
+    monkeypatch: pytest.MonkeyPatch, fetched: str | None, code: str
+) -> None:
+    host_without_lists(monkeypatch, fetched)
+    with pytest.raises(EnvironmentError_) as caught:
+        rootfs.host_recipe()
+    assert caught.value.code == code
+    assert fetched is not None or "mirror.example" in caught.value.why
+
+
 def recipe() -> rootfs.Recipe:
     return rootfs.Recipe(
         1, "debian", "bookworm", rootfs.parse_index_targets(TARGETS, "bookworm"), ("systemd", "curl"), ('A "b";',)
@@ -161,7 +197,7 @@ def test_a_cached_image_is_used_and_a_new_one_appears_whole(monkeypatch: pytest.
             (root / file).write_text("left")
         return Finished(tuple(argv), 0, "", "")
 
-    monkeypatch.setattr(rootfs, "host_recipe", recipe)
+    monkeypatch.setattr(rootfs, "host_recipe", lambda progress: recipe())
     monkeypatch.setattr(rootfs, "_check_room", lambda cache: None)
     monkeypatch.setattr(rootfs, "run", build)
     (tmp_path / "rootfs-old.partial").mkdir()
@@ -187,7 +223,7 @@ def test_two_grids_that_need_the_same_image_build_it_once(monkeypatch: pytest.Mo
         (target / "etc").mkdir(parents=True)
         (target / "etc/tfgrid-rootfs").touch()
 
-    monkeypatch.setattr(rootfs, "host_recipe", recipe)
+    monkeypatch.setattr(rootfs, "host_recipe", lambda progress: recipe())
     monkeypatch.setattr(rootfs, "_build", build)
     with ThreadPoolExecutor(max_workers=4) as pool:
         found = {future.result() for future in [pool.submit(rootfs.ensure, tmp_path, print) for _ in range(8)]}
@@ -219,7 +255,7 @@ def test_a_failed_build_leaves_nothing_and_says_why(monkeypatch: pytest.MonkeyPa
         Path(argv[argv.index("bookworm") + 1]).mkdir()
         raise CommandError(Finished(("mmdebstrap",), 100, "", "E: mirror is gone"))
 
-    monkeypatch.setattr(rootfs, "host_recipe", recipe)
+    monkeypatch.setattr(rootfs, "host_recipe", lambda progress: recipe())
     monkeypatch.setattr(rootfs, "_check_room", lambda cache: None)
     monkeypatch.setattr(rootfs, "run", build)
     with pytest.raises(EnvironmentError_) as caught:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfgrid_compose.drivers import terraform
+from tfgrid_compose.drivers import limits, terraform, wireguard
 from tfgrid_compose.drivers.process import python_module
 from tfgrid_compose.drivers.sudo import as_root
 from tfgrid_compose.errors import EnvironmentError_, TfgridError
@@ -26,11 +26,14 @@ PROGRAMS = {
 }  # fmt: skip
 _PYTHON = ((3, 11), (3, 13))
 _ROOM_GIB = 5
+_LISTS = Path("/var/lib/apt/lists")
+# A machine takes 4 or 5 inotify instances and 1 to 3 loop devices.
+_SPARE, _LOOPS = 8, 64
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. `package` installs it with apt, `wheel` with pip."""
+    """One thing that was looked at. `package` installs it with apt, `wheel` with pip; `lists`: apt has to fetch its lists."""
 
     name: str
     ok: bool
@@ -39,6 +42,7 @@ class Check:
     needed: bool = True
     package: str = ""
     wheel: str = ""
+    lists: bool = False
 
 
 def _find(program: str) -> str | None:
@@ -47,7 +51,10 @@ def _find(program: str) -> str | None:
 
 def examine() -> list[Check]:
     """Look at everything."""
-    return [_system(), _python(), *_programs(), *_packages(), _terraform(), _rights(), _room(), _tun()]
+    return [
+        _system(), _python(), *_programs(), *_packages(), *_lists(), _terraform(), _rights(), _room(), _tun(), _loops(),
+        *_limits(),
+    ]  # fmt: skip
 
 
 def _system() -> Check:
@@ -69,7 +76,8 @@ def _programs() -> list[Check]:
     checks = []
     for program, package in PROGRAMS.items():
         path = _find(program)
-        kernel = program == "wireguard-go" and Path("/sys/module/wireguard").exists()
+        # A module that is not loaded yet is loaded with the first tunnel.
+        kernel = program == "wireguard-go" and not path and wireguard.kernel_has("wireguard")
         found = path or ("not needed, the kernel has WireGuard" if kernel else "missing")
         checks.append(Check(program, bool(path or kernel), found, f"apt-get install {package}", package=package))
     return checks
@@ -82,6 +90,14 @@ def _packages() -> list[Check]:
         Check("ansible", bool(found), "installed" if found else "missing", "pip install ansible-core", wheel="ansible-core"),
         Check("mitogen", bool(fast), "installed" if fast else "missing; Ansible is slower", "pip install mitogen", needed=False),
     ]  # fmt: skip
+
+
+def _lists() -> list[Check]:
+    """Whether apt knows what its sources have; on a new system nobody has asked them yet."""
+    if not _find("apt-get"):
+        return []
+    ok = any(_LISTS.glob("*_Packages*"))
+    return [Check("package lists", ok, "fetched" if ok else "empty", "apt-get update", lists=True)]
 
 
 def _terraform() -> Check:
@@ -107,7 +123,30 @@ def _room() -> Check:
 
 def _tun() -> Check:
     ok = Path("/dev/net/tun").exists()
-    return Check("tun device", ok, "/dev/net/tun" if ok else "missing", "modprobe tun")
+    # Only the program that stands in for the kernel's WireGuard works through it.
+    unused = not ok and wireguard.kernel_has("wireguard")
+    return Check("tun device", ok or unused, "/dev/net/tun" if ok else "not needed" if unused else "missing", "modprobe tun")
+
+
+def _limits() -> list[Check]:
+    """The kernel's limits that machines of the local grid share: those that are low, or one line when none is."""
+    low = [_limit(limit) for limit in limits.LIMITS if limit.low()]
+    return low or [Check("kernel limits", True, f"{limits.inotify_used()} of {limits.INOTIFY.value()} inotify instances in use")]
+
+
+def _limit(limit: limits.Limit) -> Check:
+    """Too low for many machines: the local grid raises it when it starts. Only what is used up already fails the check."""
+    value, used = limit.value() or 0, limits.inotify_used() if limit is limits.INOTIFY else 0
+    found = f"{value}, {used} in use" if limit is limits.INOTIFY else str(value)
+    advice = f"the local grid raises it while it is up; by hand: sysctl -w {limit.name}={limit.enough}"
+    return Check(limit.name, False, found, advice, needed=used + _SPARE > value)
+
+
+def _loops() -> Check:
+    count = limits.loop_devices()
+    enough = count is None or count >= _LOOPS
+    return Check("loop devices", enough, "as many as needed" if count is None else str(count), "modprobe loop max_loop=256",
+                 needed=count == 0)  # fmt: skip
 
 
 def repairs(checks: Sequence[Check]) -> list[list[str]]:
@@ -115,8 +154,9 @@ def repairs(checks: Sequence[Check]) -> list[list[str]]:
     packages = sorted({check.package for check in checks if not check.ok and check.package})
     wheels = sorted({check.wheel for check in checks if not check.ok and check.wheel})
     commands = []
-    if packages and shutil.which("apt-get"):
+    if (packages or any(check.lists and not check.ok for check in checks)) and shutil.which("apt-get"):
         commands.append(as_root(["apt-get", "update"]))
+    if packages and shutil.which("apt-get"):
         commands.append(as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y",
                                  "--no-install-recommends", *packages]))  # fmt: skip
     if wheels:

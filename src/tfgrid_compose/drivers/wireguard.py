@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
+import subprocess
 import time
 from collections.abc import Collection
 from pathlib import Path
 
-from tfgrid_compose.drivers.process import CommandError, run
+from tfgrid_compose.drivers import output
+from tfgrid_compose.drivers.process import CommandError, environment, run, started
 from tfgrid_compose.drivers.sudo import as_root
-from tfgrid_compose.errors import TunnelError
+from tfgrid_compose.errors import EnvironmentError_, TunnelError
 from tfgrid_compose.state import paths
 
 MAX_NAME = 15
 _SOCKETS = Path("/run/wireguard")
+# How long a program that can't start has to say why, in seconds.
+_PROBE = 2.0
 
 
 def interface_name(app: str, taken: Collection[str]) -> str:
@@ -81,27 +87,73 @@ def config_path(interface: str) -> Path:
 
 def up(interface: str, config: str) -> None:
     """Bring the tunnel up with this configuration. Raises `TunnelError`."""
-    path = paths.private_file(config_path(interface), config.encode())
     if is_up(interface):
         down(interface)
-        paths.private_file(path, config.encode())
-    (_SOCKETS / f"{interface}.sock").unlink(missing_ok=True) if not is_up(interface) and _writable() else None
     try:
-        run(as_root(["wg-quick", "up", str(path)], lasting=True), timeout=30)
+        try:
+            _quick(interface, config)
+        except CommandError:
+            # A program in user space may have died, or another one just ended that had the name.
+            down(interface)
+            _quick(interface, config)
     except CommandError as error:
         down(interface)
+        details = [*error.details, *_userspace_words(interface)]
         raise TunnelError(
             f"the tunnel {interface} did not come up",
-            why=_reason(error.details) or error.why,
+            why=_reason(details) or error.why,
             fix="tfgrid-compose doctor",
-            details=error.details,
+            details=details,
         ) from error
 
 
-def _writable() -> bool:
-    import os
+def _quick(interface: str, config: str) -> None:
+    remove_stale_socket(interface)
+    path = paths.private_file(config_path(interface), config.encode())
+    run(as_root(["wg-quick", "up", str(path)], lasting=True), timeout=30)
 
-    return os.geteuid() == 0
+
+def socket_path(interface: str) -> Path:
+    """Where a WireGuard program of user space listens for the tools. All namespaces of a computer share the folder."""
+    return _SOCKETS / f"{interface}.sock"
+
+
+def remove_stale_socket(interface: str) -> None:
+    """Remove a socket on which nobody listens any more: its program was killed, and a new one would be taken for it."""
+    path = socket_path(interface)
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            run(as_root(["rm", "-f", "--", str(path)]), check=False, timeout=30)
+        except OSError:  # There is none, or it is not ours to ask.
+            return
+
+
+def kernel_has(module: str) -> bool:
+    """Whether the kernel has a module: loaded, built in, or to be loaded when it is first needed."""
+    if Path("/sys/module", module).exists():
+        return True
+    with contextlib.suppress(EnvironmentError_):
+        return run(["modprobe", "--dry-run", "--quiet", module], check=False, timeout=10).ok
+    return False
+
+
+def _userspace_words(interface: str) -> list[str]:
+    """What keeps wireguard-go from starting: wg-quick, which starts it, throws its words away, and says nothing without it."""
+    if kernel_has("wireguard"):
+        return []
+    try:
+        with started(
+            as_root(["wireguard-go", "--foreground", interface]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env=environment(),
+        ) as process:  # fmt: skip
+            out, err = output.talk(process, None, _PROBE)
+    except FileNotFoundError:
+        return ["neither the kernel's WireGuard nor the program wireguard-go is there"]
+    except (EnvironmentError_, subprocess.TimeoutExpired, output.TooMuchOutput):
+        return []  # It starts now.
+    return [line.strip() for line in (out + err).decode(errors="replace").splitlines() if "ERROR" in line][-2:]
 
 
 def _reason(lines: list[str]) -> str:
@@ -115,8 +167,9 @@ def down(interface: str) -> None:
     config_path(interface).unlink(missing_ok=True)
     if is_up(interface):
         run(as_root(["ip", "link", "del", "dev", interface]), check=False, timeout=30)
+    remove_stale_socket(interface)
     deadline = time.monotonic() + 5
-    while is_up(interface) or (_SOCKETS / f"{interface}.sock").exists():
+    while is_up(interface) or socket_path(interface).exists():
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)

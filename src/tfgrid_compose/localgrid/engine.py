@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from tfgrid_compose.errors import EnvironmentError_
-from tfgrid_compose.localgrid import fabric, faults, images, kernel, rootfs, router, snapshots
+from tfgrid_compose.localgrid import fabric, faults, hostsettings, images, kernel, rootfs, router, snapshots
 from tfgrid_compose.localgrid.catalog import GIB, NODES
 from tfgrid_compose.localgrid.entries import Contract, Resources, node_total
 from tfgrid_compose.localgrid.instance import Instance, current
@@ -66,6 +66,7 @@ class Engine:
             if not fabric.is_up(self.instance):
                 self.progress("starting the local grid")
                 fabric.up(self.instance)
+            hostsettings.apply(self.instance, self.progress)
             for network in self.ledger.networks():
                 if not router.is_up(self.instance, network):
                     router.up(self.instance, network)
@@ -127,6 +128,7 @@ class Engine:
             for name in kernel.namespaces(f"{self.instance.prefix}-") - {self.instance.grid_ns}:
                 kernel.ip_remove("netns", "del", name)
             fabric.down(self.instance)
+            hostsettings.restore(self.instance)
             for image in self.instance.machines.glob("*/*.img"):
                 images.wait_for_release(image)
 

@@ -16,7 +16,6 @@ from tfgrid_compose.localgrid.instance import Instance
 
 ROUTERS = "198.18.0.0/16"
 ROUTERS_GATEWAY = "198.18.0.1"
-_FORWARD = "net/ipv4/ip_forward"
 _COMMENT = "tfgrid-compose local grid"
 
 
@@ -37,15 +36,12 @@ def _marker(instance: Instance) -> Path:
 
 def up(instance: Instance) -> None:
     """Make the fabric; every part that exists already is left as it is."""
-    _note_forwarding(instance)
     ns = instance.grid_ns
     kernel.make_namespace(ns, ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
     _uplink(instance)
     _bridges(instance)
     kernel.nft(_grid_rules(), ns=ns)
     kernel.nft(_host_rules(instance))
-    if kernel.read_sysctl(_FORWARD) != "1":
-        kernel.write_sysctl(_FORWARD, "1")
     _open_foreign_firewall(instance)
     kernel.mark_ready(_marker(instance), ns)
 
@@ -167,25 +163,9 @@ def unroute_mycelium(instance: Instance, subnet: str) -> None:
 
 
 def down(instance: Instance) -> None:
-    """Remove the fabric and give the host its old settings back."""
+    """Remove the fabric."""
     _marker(instance).unlink(missing_ok=True)
     run(["nft", "delete", "table", "ip", instance.nft_table], check=False)
     _close_foreign_firewall(instance)
     kernel.ip_remove("link", "del", instance.uplink)
     kernel.ip_remove("netns", "del", instance.grid_ns)
-    _restore_forwarding(instance)
-
-
-def _note_forwarding(instance: Instance) -> None:
-    """The first grid on this host writes down what forwarding was before any of them."""
-    note = instance.home.parent / "ip_forward"
-    if not note.exists():
-        note.write_text(kernel.read_sysctl(_FORWARD))
-
-
-def _restore_forwarding(instance: Instance) -> None:
-    """The last grid on this host gives it back."""
-    note = instance.home.parent / "ip_forward"
-    if note.exists() and not kernel.namespaces("tg0-") and not kernel.namespaces("tg1-"):
-        kernel.write_sysctl(_FORWARD, note.read_text().strip() or "0")
-        note.unlink()

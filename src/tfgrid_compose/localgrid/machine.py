@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tfgrid_compose.drivers import limits
 from tfgrid_compose.drivers.process import CommandError, Finished, run
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.localgrid import images, kernel
@@ -154,6 +155,7 @@ class Machine:
         if self.state() == "running":
             return
         first = not (self.folder / "config").exists()
+        self._refuse_without_inotify()
         try:
             self._prepare_disks()
             self._prepare_network()
@@ -174,6 +176,16 @@ class Machine:
                 details=tail,
                 code="localgrid-machine",
             ) from error
+
+    def _refuse_without_inotify(self) -> None:
+        """Its systemd would stop in silence, and nobody could log in. Asked only where the limit could not be raised."""
+        if limits.INOTIFY.low() and limits.inotify_exhausted():
+            raise GridError(
+                f"machine {self.spec.hostname} can't start",
+                why=f"all {limits.INOTIFY.value()} inotify instances are in use ({limits.INOTIFY.name})",
+                fix=f"sudo sysctl -w {limits.INOTIFY.name}={limits.INOTIFY.enough}",
+                code="localgrid-inotify",
+            )
 
     def _lxc(self, program: str, *words: str) -> Finished:
         """Start or stop under a lock that outlives this command, but not the program (`-o`: the machine has none of it)."""

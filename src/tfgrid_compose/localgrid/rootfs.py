@@ -76,8 +76,11 @@ def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
     return {key: value.strip('"') for key, value in pairs}
 
 
-def host_recipe() -> Recipe:
-    """The recipe for this host. Raises `EnvironmentError_` when it is neither Debian nor Ubuntu."""
+def host_recipe(progress: Callable[[str], None] = lambda _: None) -> Recipe:
+    """The recipe for this host; its package lists are fetched when there are none yet.
+
+    Raises `EnvironmentError_` when it is neither Debian nor Ubuntu, or has no source for its own release.
+    """
     release = os_release()
     distribution, codename = release.get("ID", ""), release.get("VERSION_CODENAME", "")
     if distribution not in ("debian", "ubuntu") or not codename:
@@ -87,18 +90,39 @@ def host_recipe() -> Recipe:
             fix="use a Debian 12 or Ubuntu computer, or deploy on the ThreeFold Grid with --network main",
             code="host-unsupported",
         )
-    sources = parse_index_targets(
-        run(["apt-get", "indextargets", "--format", "$(CREATED_BY)|$(SITE)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)"]).stdout, codename
-    )
+    sources = _sources(codename)
+    if not sources:
+        # apt tells only of sources whose lists it has; a new system has none.
+        progress("fetching the package lists of this computer (once)")
+        _fetch_lists()
+        sources = _sources(codename)
     if not sources:
         raise EnvironmentError_(
             f"apt has no package source for {codename}",
-            why="the local grid builds its machines from the host's own mirror",
-            fix="check /etc/apt/sources.list and run `apt-get update`",
+            why="the local grid builds its machines from the host's own mirror, and none of its sources has this release",
+            fix=f"add a source for {codename} to /etc/apt/sources.list, then run `apt-get update`",
             code="apt-sources-missing",
         )
     options = apt_options(run(["apt-config", "dump"]).stdout)
     return Recipe(_RECIPE_VERSION, distribution, codename, sources, _PACKAGES, options)
+
+
+def _sources(codename: str) -> tuple[Source, ...]:
+    words = "$(CREATED_BY)|$(SITE)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)"
+    return parse_index_targets(run(["apt-get", "indextargets", "--format", words]).stdout, codename)
+
+
+def _fetch_lists() -> None:
+    try:
+        run(["apt-get", "update", "-o", "DPkg::Lock::Timeout=60"], timeout=300)
+    except CommandError as error:
+        raise EnvironmentError_(
+            "the package lists of this computer could not be fetched",
+            why=error.why,
+            fix="check that `apt-get update` works, then run the command again",
+            details=error.details,
+            code="apt-lists-missing",
+        ) from error
 
 
 def parse_index_targets(text: str, codename: str) -> tuple[Source, ...]:
@@ -125,7 +149,7 @@ def ensure(cache: Path, progress: Callable[[str], None]) -> Path:
 
     `progress` gets a line for each thing that takes long. Raises `EnvironmentError_`.
     """
-    recipe = host_recipe()
+    recipe = host_recipe(progress)
     target = cache / f"rootfs-{recipe.distribution}-{recipe.codename}-{recipe.digest}"
     if (target / "etc" / "tfgrid-rootfs").exists():
         return target

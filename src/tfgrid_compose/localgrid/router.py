@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.drivers.process import environment, run
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids.addresses import wireguard_address
@@ -112,28 +113,42 @@ def _access_up(instance: Instance, network: dict[str, Any]) -> None:
 def _make_interface(instance: Instance, network: dict[str, Any], ns: str, name: str) -> None:
     if kernel.ip("link", "add", name, "type", "wireguard", ns=ns, check=False).ok:
         return
+    if _start_userspace(instance, network, ns, name):
+        # What ended it, such as another one that just had the name, may be over.
+        words = _start_userspace(instance, network, ns, name)
+        if words:
+            raise GridError(
+                "the access point of the local grid did not start",
+                why=words[-1],
+                fix="tfgrid-compose doctor",
+                details=words,
+                code="localgrid-wireguard",
+            )
+
+
+def _start_userspace(instance: Instance, network: dict[str, Any], ns: str, name: str) -> list[str]:
+    """Start wireguard-go, which makes the interface; what it said when it did not, nothing when it did."""
     _end_userspace(instance, network)
-    socket = Path("/run/wireguard", f"{name}.sock")
+    socket, log = wireguard.socket_path(name), instance.home / f"wireguard-{network['number']}.log"
     socket.unlink(missing_ok=True)
-    # `ip netns exec` would give it mounts of its own: it would keep every disk in use that is mounted now.
-    process = subprocess.Popen(
-        ["nsenter", f"--net=/run/netns/{ns}", "wireguard-go", "-f", name],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        env=environment(),
-    )  # fmt: skip
+    with log.open("wb") as output:
+        # `ip netns exec` would give it mounts of its own: it would keep every disk in use that is mounted now.
+        process = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{ns}", "wireguard-go", "--foreground", name],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment(),
+        )  # fmt: skip
     _pid_file(instance, network).write_text(str(process.pid))
     deadline = time.monotonic() + _DEADLINE
     while not socket.exists() or name not in kernel.links(ns):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise GridError(
-                "the access point of the local grid did not start",
-                why="wireguard-go ended or made no interface",
-                fix="tfgrid-compose doctor",
-                code="localgrid-wireguard",
-            )
+        if process.poll() is not None:
+            said = [line.strip("│┌└─┐┘ ") for line in log.read_text(errors="replace").splitlines()]
+            return [line for line in said if "ERROR" in line or "nsenter" in line] or ["wireguard-go ended and made no interface"]
+        if time.monotonic() > deadline:
+            return [f"wireguard-go made no interface in {_DEADLINE:g} s"]
         time.sleep(0.02)
     # It outlives this process, which never waits for it.
     process.returncode = 0
+    return []
 
 
 def _pid_file(instance: Instance, network: dict[str, Any]) -> Path:
@@ -148,6 +163,7 @@ def _end_userspace(instance: Instance, network: dict[str, Any]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     file.unlink(missing_ok=True)
+    file.with_suffix(".log").unlink(missing_ok=True)
 
 
 def _userspace(file: Path) -> int | None:
@@ -164,7 +180,7 @@ def _access_down(instance: Instance, network: dict[str, Any]) -> None:
     if name in kernel.links(namespace(instance, network)):
         kernel.ip_remove("link", "del", name, ns=namespace(instance, network))
     _end_userspace(instance, network)
-    Path("/run/wireguard", f"{name}.sock").unlink(missing_ok=True)
+    wireguard.socket_path(name).unlink(missing_ok=True)
 
 
 def down(instance: Instance, network: dict[str, Any]) -> None:

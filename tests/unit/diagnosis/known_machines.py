@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from tests.unit.diagnosis.said import Known, ended, here, hook, task
 
+_INOTIFY = [
+    "inotify_init1() failed: Too many open files", "Failed to allocate manager object: Too many open files",
+    "ERROR: (wg-app) Failed to listen on uapi socket: too many open files",
+    "inotify_add_watch('/x') failed: No space left on device", "Failed to add a watch for /x: inotify watch limit reached",
+    "tail: inotify resources exhausted", "The user limit on inotify watches was reached",
+    "Error: ENOSPC: System limit for number of file watchers reached, watch '/srv'",
+]  # fmt: skip
+
 MACHINES: list[Known] = [
     # apt, dpkg, pip
     (task, "apt-lock", [
@@ -140,6 +148,24 @@ MACHINES: list[Known] = [
         './setup.sh: line 2: systemctl: command not found',
         "System has not been booted with systemd as init system (PID 1). Can't operate."]),
     (hook, "too-many-files", ["accept: Too many open files"]),
+    (here, "inotify-limit", [*_INOTIFY, "all 128 inotify instances are in use (fs.inotify.max_user_instances)"]),
+    (hook, "machine-inotify-limit", [*_INOTIFY, "all 128 inotify instances are in use"]),
+    (hook, "key-limit", [
+        "runc create failed: unable to start container: unable to join session keyring: unable to create session key: disk quota exceeded",
+        "keyctl_join_session_keyring: Disk quota exceeded", "add_key: Disk quota exceeded", "keyring: Disk quota exceeded",
+    ]),
+    (here, "key-limit", ["lxc-start: unable to create session key: Disk quota exceeded"]),
+    (hook, "file-limit", ["accept4: Too many open files in system"]),
+    (here, "file-limit", ["socket: Too many open files in system"]),
+    (here, "loop-devices", [
+        "mount: /srv: failed to setup loop device for /x/root.img.", "losetup: cannot find an unused loop device",
+        "losetup: could not find any free loop device", "mount: could not find a free loop device",
+    ]),
+    (hook, "terminal-limit", [
+        "PTY allocation request failed on channel 0", "openpty: No space left on device", "OSError: out of pty devices",
+    ]),
+    (here, "terminal-limit", ["lxc_terminal: Failed to allocate pty: No space left on device"]),
+    (hook, "connection-limit", ["kernel: nf_conntrack: nf_conntrack: table full, dropping packet"]),
     (hook, "service-failed", [
         'my-app.service: Start request repeated too quickly.',
         "my-app.service: Failed with result 'exit-code'.",

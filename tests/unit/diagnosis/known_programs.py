@@ -31,8 +31,20 @@ PROGRAMS: list[Known] = [
     (tunnel, "route-conflict", ["RTNETLINK answers: File exists", "the range 10.5.0.0/16 collides with a route of this computer"]),
     (tunnel, "interface-taken", ["wg-quick: `wg-app' already exists"]),
     (tunnel, "wireguard-missing", [
-        "/usr/bin/wg-quick: line 32: wireguard-go: command not found", 'Error: Unknown device type.',
-        "RTNETLINK answers: Operation not supported", "Unable to access interface: Protocol not supported",
+        "/usr/bin/wg-quick: line 32: wireguard-go: command not found",
+        "nsenter: failed to execute wireguard-go: No such file or directory",
+        "neither the kernel's WireGuard nor the program wireguard-go is there",
+    ]),
+    (tunnel, "wireguard-ended", [
+        "[!] Missing WireGuard kernel module. Falling back to slow userspace implementation.",
+        "Unable to access interface: Protocol not supported", "Unable to modify interface: Connection reset by peer",
+        "Unable to modify interface: Connection refused", "wireguard-go ended and made no interface",
+        "wireguard-go made no interface in 10 s", "Falling back to slow userspace implementation.", "Missing WireGuard kernel module",
+    ]),
+    (tunnel, "inotify-limit", [
+        "ERROR: (wg-app) 2026/11/27 23:56:18 Failed to listen on uapi socket: too many open files",
+        "[!] Missing WireGuard kernel module. Falling back to slow userspace implementation.\nUnable to access interface: Protocol "
+        "not supported\nERROR: (wg-app) Failed to listen on uapi socket: too many open files",
     ]),
     (tunnel, "tun-missing", ["Failed to create TUN device: CreateTUN(\"wg-app\") failed; /dev/net/tun does not exist"]),
     (tunnel, "wireguard-rights", ["RTNETLINK answers: Operation not permitted", "wg-quick must be run as root"]),

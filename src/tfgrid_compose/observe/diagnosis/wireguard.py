@@ -82,18 +82,30 @@ ROWS = (
     ),
     Failure(
         code="wireguard-missing",
-        patterns=(
-            "wireguard-go: command not found",
-            "Protocol not supported",
-            "Unknown device type",
-            "RTNETLINK answers: Operation not supported",
-            "Unable to access interface",
-        ),
+        patterns=("wireguard-go: command not found", "failed to execute wireguard-go", "neither the kernel's WireGuard nor"),
         reason="this computer has no WireGuard: neither in its kernel nor as a program",
         fix="tfgrid-compose doctor --fix",
         about=(
             "Kernels since 5.6 have WireGuard as a module; containers and some rented machines don't offer it. The "
             "program wireguard-go does the same work without the kernel, a little slower."
+        ),
+        scope=("wireguard", "host"),
+    ),
+    Failure(
+        code="wireguard-ended",
+        patterns=(
+            "Falling back to slow userspace",
+            "Missing WireGuard kernel module",
+            "Unable to access interface",
+            "Unable to modify interface",
+            "wireguard-go ended",
+            "wireguard-go made no interface",
+        ),
+        reason="wireguard-go, which stands in for the kernel's WireGuard, ended at once",
+        fix="tfgrid-compose up {name}",
+        about=(
+            "It was started twice. `sudo wireguard-go --foreground wg-test` shows what it says; `tfgrid-compose doctor` "
+            "looks at limits of this computer that it may have met."
         ),
         scope=("wireguard", "host"),
     ),
