@@ -322,3 +322,15 @@ def test_what_a_login_shell_says_by_itself_is_no_answer() -> None:
     assert ssh.unmarked(answer, mark) == (b"releases/1\n", 255)
     assert ssh.unmarked(b"Permission denied\n", mark) == (b"Permission denied\n", None)
     assert ssh.unmarked(f"hi\n{mark}\nhalf".encode(), mark) == (b"half", None)
+
+
+def test_a_runtime_folder_with_a_long_name_is_no_obstacle(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ("r" * 110)
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    target = sshd.target(alias="long")
+    assert ssh.wait_for_login([target], 10) == target
+    connection = ssh.Connection(target)
+    assert connection.run("echo in").stdout == "in\n"
+    assert target.control_path.exists(), "the connection is shared all the same"
+    connection.close()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrid_compose.drivers import output, process, sudo
+from tfgrid_compose.drivers import ansible, output, process, sudo
 from tfgrid_compose.errors import EnvironmentError_
 
 # Prints the pid of a child that never ends by itself, and waits for it.
@@ -151,3 +151,14 @@ def test_of_many_lines_so_much_is_kept_and_then_a_note() -> None:
     assert [allowance.take(line) for line in ("1234", "", "123", "", "x")] == [
         "1234", "", "123", "… (more than 10 bytes were printed; the rest is left out)", None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_what_a_playbook_prints_is_masked_also_in_a_line_that_is_cut(size: int) -> None:
+    log = io.StringIO()
+    script = f"printf 'sw0rdfish '; head -c {size} /dev/zero | tr '\\0' x; echo; echo sw0rdfish"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as child:
+        tail = ansible._copy(child, log, lambda text: text.replace("sw0rdfish", "***"))
+    assert "sw0rdfish" not in log.getvalue() + "".join(tail)
+    assert log.getvalue().startswith("*** xxx") and tail[-1] == "***"
+    assert len(log.getvalue()) < 100_000

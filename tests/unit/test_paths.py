@@ -264,3 +264,17 @@ def test_a_disk_without_room_is_told_whatever_sqlite_calls_it(
 
 def test_a_folder_with_room_is_not_full(tmp_path: Path) -> None:
     assert not paths.is_full(tmp_path) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("length", "usual"), [(20, True), (58, True), (59, False), (200, False)])
+def test_sockets_stand_where_their_path_is_short_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: int, usual: bool
+) -> None:
+    folder = Path("/" + "r" * (length - 1))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setattr(paths.os, "access", lambda path, mode: True)
+    assert paths.runtime_dir() == folder / "tfgrid-compose"
+    found = paths.socket_dir()
+    assert (found == paths.runtime_dir()) == usual
+    # As ssh names its socket while it makes one.
+    assert len(os.fsencode(found / "ssh" / ("d" * 12))) + 17 <= 107

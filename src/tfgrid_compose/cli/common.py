@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tfgrid_compose.cli import stop
+from tfgrid_compose.cli import stop, streams
 from tfgrid_compose.errors import InterruptedError_, UsageError
 from tfgrid_compose.manifest.sizes import disk_gib, memory_mib, usd
 
@@ -76,7 +76,7 @@ def shown_events(as_json: bool, verbose: bool = False) -> Iterator[Any]:
     stream, terminal = Stream(), None if as_json else Terminal(verbose)
     stream.subscribe(terminal or json_lines)
     try:
-        with stop.answered():
+        with stop.answered(), streams.needless():
             yield stream
     finally:
         if terminal:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import io
 import os
 import sys
+from contextlib import AbstractContextManager
 
 import click
 from click.shell_completion import CompletionItem
 
 from tfgrid_compose import __version__
-from tfgrid_compose.cli import stop
-from tfgrid_compose.errors import TfgridError, UsageError
+from tfgrid_compose.cli import stop, streams
+from tfgrid_compose.errors import StateError, TfgridError, UsageError
 
 # name: (module, attribute, one line of help). Help and completion load none of the modules.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -61,6 +62,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+# Of a socket's 107 bytes, what names like `mitogen_unix_….sock` leave.
+_LONGEST_TMPDIR = 70
 # Names that the bash tool, or fingers, know.
 ALIASES = {"wl": "whitelist", "bl": "blacklist", "pref": "preferences", "fav": "favorites", "connect": "ssh"}
 
@@ -117,38 +120,52 @@ def _prepare() -> None:
     """What the process needs before it does anything: PATH, signals, streams."""
     # A normal user's PATH on Debian lacks these folders, and nft, wg-quick's helpers and others stand there.
     os.environ["PATH"] = ":".join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    # Each of these folders takes sockets of programs that we start, and a socket's path has an end.
+    if len(os.environ.get("TMPDIR", "")) > _LONGEST_TMPDIR:
+        os.environ["TMPDIR"] = "/tmp"  # noqa: S108 - each program makes a name of its own there
+    streams.prepare()
     stop.prepare()
-    for stream in (sys.stdout, sys.stderr):
-        # Not every locale has all signs, and not every file name is a text.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def main() -> None:
     """Run the command line and exit."""
     _prepare()
     try:
+        sys.exit(_outcome())
+    finally:
+        streams.give_up()
+
+
+def _outcome() -> int:
+    """Run the command line; the exit code, after everything that there is to say."""
+    try:
         code = cli.main(standalone_mode=False, prog_name="tfgrid-compose")
-        sys.exit(code if isinstance(code, int) else 0)
+        streams.flush()
+        return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
-        sys.exit(_print_text("Stopped.", 130))
+        return _print_text("Stopped.", 130)
     except click.ClickException as error:
         vars(error)["message"] = _in_words(error.message)  # declared final, and shown by show()
         if "--json" in sys.argv:
-            sys.exit(_print_error(UsageError(error.format_message(), fix="tfgrid-compose --help")))
-        error.show()
-        sys.exit(2)
+            return _print_error(UsageError(error.format_message(), fix="tfgrid-compose --help"))
+        with _as_far_as_possible():
+            error.show()
+        return 2
     except TfgridError as error:
-        sys.exit(_print_error(error))
+        return _print_error(error)
     except KeyboardInterrupt:
-        sys.exit(_print_text("Stopped. Running the same command again goes on from here.", 130))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return _print_text("Stopped. Running the same command again goes on from here.", 130)
+    except BrokenPipeError:  # Whoever reads has read enough.
+        return 0
     except OSError as error:
-        sys.exit(_print_os_error(error))
+        return _print_os_error(error)
     except Exception as error:  # Every other error is a bug of ours, and no user reads a traceback.
-        sys.exit(_print_bug(error))
+        return _print_bug(error)
+
+
+def _as_far_as_possible() -> AbstractContextManager[None]:
+    """What is to be said of a failure may fail itself; the exit code says it then."""
+    return contextlib.suppress(BrokenPipeError, streams.OutputError)
 
 
 def _in_words(message: str) -> str:
@@ -160,7 +177,8 @@ def _in_words(message: str) -> str:
 
 
 def _print_text(text: str, code: int) -> int:
-    click.echo(text, err=True)
+    with _as_far_as_possible():
+        click.echo(text, err=True)
     return code
 
 
@@ -182,9 +200,9 @@ def _print_error(error: TfgridError) -> int:
     if "--json" in sys.argv:
         import json
 
-        click.echo(json.dumps({"error": PROCESS.facts(error.to_dict())}))
-    click.echo(error_text(error), err=True)
-    return error.exit_code
+        with _as_far_as_possible():
+            click.echo(json.dumps({"error": PROCESS.facts(error.to_dict())}))
+    return _print_text(error_text(error), error.exit_code)
 
 
 def _print_os_error(error: OSError) -> int:
@@ -196,7 +214,17 @@ def _print_os_error(error: OSError) -> int:
         return _print_bug(error)
     from tfgrid_compose.state import paths
 
-    return _print_error(paths.write_error(Path(error.filename or paths.state_dir()), error))
+    if error.filename:
+        return _print_error(paths.write_error(Path(os.fsdecode(error.filename)), error))
+    # Which file it was is not known, so none is blamed.
+    return _print_error(
+        StateError(
+            "a file can't be written",
+            why=error.strerror or str(error),
+            fix="`df -h` shows whether a disk is full",
+            code="disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "state-unwritable",
+        )  # fmt: skip
+    )
 
 
 def _print_bug(error: Exception) -> int:
@@ -208,7 +236,9 @@ def _print_bug(error: Exception) -> int:
         return _print_error(damage)
 
     path = save_report(error)
-    click.echo(f"Bug: tfgrid-compose failed in a way that it can't explain ({type(error).__name__}).", err=True)
-    click.echo(f"  Report:  {path}", err=True)
-    click.echo("  Next:    run the command again; if it fails again, file an issue with the report", err=True)
-    return 70
+    lines = (
+        f"Bug: tfgrid-compose failed in a way that it can't explain ({type(error).__name__}).",
+        f"  Report:  {path}",
+        "  Next:    run the command again; if it fails again, file an issue with the report",
+    )
+    return _print_text("\n".join(lines), 70)

@@ -159,7 +159,7 @@ def _copy(process: subprocess.Popen[bytes], log: Any, redact: Callable[[str], st
     assert process.stdout is not None
     try:
         allowance = output.Allowance()
-        for line in output.lines(process.stdout, redact):
+        for line in map(redact, output.lines(process.stdout, redact)):
             kept = allowance.take(line)
             if kept is not None:
                 log.write(kept + "\n")

@@ -37,9 +37,9 @@ class Target:
 
     @property
     def control_path(self) -> Path:
-        """Socket of the shared connection; short, because a socket's path is limited to 108 bytes."""
+        """Socket of the shared connection; where the usual folder's name is too long for a socket, in another one."""
         digest = hashlib.sha256(f"{self.alias} {self.user}@{self.address}:{self.port} {self.key}".encode()).hexdigest()[:12]
-        return paths.runtime_dir() / "ssh" / digest
+        return paths.socket_dir() / "ssh" / digest
 
 
 def options(target: Target, *, share: bool = True) -> list[str]:

@@ -213,7 +213,7 @@ class Terraform:
         with _stopping(process), self._open_log() as write:
             assert process.stdout is not None
             # The outputs are one line.
-            for line in output.lines(process.stdout, limit=output.WHOLE if quiet else _LINE):
+            for line in output.lines(process.stdout, self.redact, output.WHOLE if quiet else _LINE):
                 kept = allowance.take(line)
                 if kept is not None:
                     lines.append(kept + "\n")

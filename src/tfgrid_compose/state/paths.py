@@ -18,6 +18,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LITTLE = 128 * 1024
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,199}")
+# Of a socket's 107 bytes: `/ssh/`, our name of 12, and the 17 that ssh puts behind it while it makes one.
+_LONGEST_SOCKET_DIR = 107 - 5 - 12 - 17
 
 
 def _base(variable: str, default: str) -> Path:
@@ -48,7 +50,20 @@ def runtime_dir() -> Path:
     """
     raw = os.environ.get("XDG_RUNTIME_DIR", "")
     given = os.path.isabs(raw) and os.access(raw, os.W_OK)
-    folder = Path(raw) / _APP if given else Path("/dev/shm") / f"{_APP}-{owner()[0]}"  # noqa: S108  # a 0700 folder of our own
+    return _looked_at(Path(raw) / _APP if given else _shared_memory())
+
+
+def socket_dir() -> Path:
+    """`runtime_dir`, or another folder in memory where its path is too long for a socket below it. Raises as that does."""
+    usual = runtime_dir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST_SOCKET_DIR else _looked_at(_shared_memory())
+
+
+def _shared_memory() -> Path:
+    return Path("/dev/shm") / f"{_APP}-{owner()[0]}"  # noqa: S108  # a 0700 folder of our own
+
+
+def _looked_at(folder: Path) -> Path:
     trusted.look(folder, _owners(), private=True)
     return folder
 
