@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.otherprocess import held
 from tests.unit.workbench import Bench, Call, contract
-from tfgrid_compose.errors import GridError, HookError
+from tfgrid_compose.errors import GridError, HookError, InfrastructureError, InterruptedError_, TfgridError
 from tfgrid_compose.state import lease
 from tfgrid_compose.state.store import Deployment, Release
 
@@ -476,3 +476,60 @@ def test_status_calls_a_run_that_was_cut_off_so_as_ps_does(two: Bench, call: Cal
     assert (code, facts["status"]) == (1, "cut off")
     assert facts["problems"][0] == "its last run was cut off; `tfgrid-compose up --resume my-app` goes on"
     assert json.loads(call("ps", "--json")[1])[0]["status"] == "cut off"
+
+
+# What is there, and what is said
+
+
+def test_what_a_stop_inside_infrastructure_bought_is_told(bench: Bench, call: Call) -> None:
+    bench.fail("terraform", KeyboardInterrupt())
+    bench.grid.live = {number: contract(number) for number in (1001, 1002, 1003)}
+    with pytest.raises(InterruptedError_):
+        bench.up()
+    (row,) = json.loads(call("ps", "--json")[1])
+    assert (row["status"], row["node"]) == ("failed", "7") and row["usd_per_month"] > 0
+    code, out, _ = call("status", "my-app", "--json")
+    facts = json.loads(out)
+    assert (code, facts["node"], facts["contracts"]) == (1, "7", [1001, 1002, 1003])
+    assert facts["usd_per_month"] is not None
+    text = " ".join(facts["problems"])
+    assert "never made" not in text and "contracts 1001, 1002, 1003 stand, and cost" in text
+
+
+def test_a_run_that_bought_nothing_leaves_no_price(bench: Bench, call: Call) -> None:
+    bench.fail("terraform", *[InfrastructureError("terraform apply failed", why="no") for _ in range(9)])
+    with pytest.raises(TfgridError):
+        bench.up()
+    (row,) = json.loads(call("ps", "--json")[1])
+    assert (row["node"], row["usd_per_month"]) == ("", None)
+    assert "it was never made" in call("status", "my-app")[1]
+
+
+def test_a_contract_that_ended_on_the_grid_is_told_by_status_and_then_by_ps(two: Bench, call: Call) -> None:
+    (number,) = two.deployment.data["contracts"]
+    assert json.loads(call("ps", "--json")[1])[0]["status"] == "running"
+    two.grid.live.clear()
+    code, out, _ = call("status", "my-app", "--json")
+    facts = json.loads(out)
+    assert (code, facts["status"], facts["usd_per_month"], facts["gone"]) == (1, "broken", None, [number])
+    assert f"contract {number} ended on the grid; `tfgrid-compose up --repair` makes" in facts["problems"][0]
+    (row,) = json.loads(call("ps", "--json")[1])
+    assert (row["status"], row["usd_per_month"]) == ("broken", None)
+    two.up()
+    (row,) = json.loads(call("ps", "--json")[1])
+    assert row["status"] == "running" and row["usd_per_month"] > 0
+    assert json.loads(call("status", "my-app", "--json")[1])["gone"] == []
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_the_plan_says_what_is_lost_with_a_machine_that_ended(two: Bench, can: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.store.save(two.deployment.with_data(disks=[{"name": "data", "size": 1, "mount": "/data"}]))
+    assert two.plan().limits == ()
+    two.grid.live.clear()
+    monkeypatch.setattr(two.grid, "can_snapshot", can)
+    monkeypatch.setattr(two.grid, "snapshots", lambda contracts: [two.store.releases(two.deployment.id)[-1].id])
+    (said,) = two.plan().limits
+    assert "machine vm ended on the grid; it is made anew, and its root disk and its data disk data are new and empty" in said
+    assert ("`tfgrid-compose rollback my-app --to 1 --with-data` brings them back" in said) is can
+    monkeypatch.setattr(two.grid, "snapshots", lambda contracts: [])
+    assert ("No snapshot of it is left" in two.plan().limits[0]) is can

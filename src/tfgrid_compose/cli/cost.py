@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfgrid_compose.cli.common import age
-from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
+from tfgrid_compose.grids.pricing import HOURS_PER_MONTH, half_up
 from tfgrid_compose.grids.registry import NETWORKS
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 def figure(value: float, digits: int) -> str:
     """A sum with so many digits. Half is rounded up, so that a price is the same in all commands, however it was summed up."""
-    from decimal import ROUND_HALF_UP, Decimal
-
-    return format(Decimal(f"{value:.9f}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP), "f")
+    return f"{half_up(value, digits):.{digits}f}"
 
 
 def money(dollars: float | None, tft: float | None, digits: int = 2, per: str = "") -> str:
@@ -124,7 +122,9 @@ def _row(item: Spending) -> list[str]:
 
 
 def _total(purse: Purse) -> list[str]:
-    return ["all", purse.network, *_figures(purse.usd_per_hour, purse.tft_per_hour), "", money(purse.spent_usd, purse.spent_tft)]
+    months = ["-" if value is None else figure(value, 2) for value in (purse.usd_per_month, purse.tft_per_month)]
+    hours = _figures(purse.usd_per_hour, purse.tft_per_hour)[:2]
+    return ["all", purse.network, *hours, *months, "", money(purse.spent_usd, purse.spent_tft)]
 
 
 def _account_lines(purse: Purse) -> list[str]:

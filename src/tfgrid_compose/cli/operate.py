@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -48,13 +49,13 @@ def ps(as_json: bool) -> None:
 
 
 def _real_status(item: Deployment) -> str:
-    """A deployment is on its way only as long as somebody holds its lease; else its run was cut off."""
+    """What to call it: on its way only as long as somebody holds its lease, and broken when contracts of it ended."""
     if item.status in ("deploying", "destroying"):
         from tfgrid_compose.state import lease
 
         if lease.holder(f"{item.network}--{item.name}") is None:
             return "cut off"
-    return item.status
+    return "broken" if item.status == "running" and item.gone else item.status
 
 
 @click.command(epilog="Example:  tfgrid-compose status my-app")
@@ -70,6 +71,7 @@ def status(app: str | None, as_json: bool) -> None:
     with Store() as store:
         item = _find(store, app)
         facts = operate.status(store, item)
+        item = _seen(store, item, facts["gone"])
     facts["status"] = _real_status(item)
     if (item.status, facts["status"]) == ("deploying", "cut off"):
         facts["problems"].insert(0, f"its last run was cut off; `tfgrid-compose up --resume {item.name}` goes on")
@@ -78,6 +80,17 @@ def status(app: str | None, as_json: bool) -> None:
     else:
         click.echo(_status_text(facts))
     sys.exit(1 if facts["problems"] else 0)
+
+
+def _seen(store: Store, item: Deployment, gone: list[int]) -> Deployment:
+    """The deployment with what was seen of its contracts, kept for `ps` unless a run works on it now."""
+    from tfgrid_compose.errors import BusyError, StateError
+    from tfgrid_compose.state import lease
+
+    if sorted(gone) != sorted(item.gone):
+        with suppress(BusyError, StateError), lease.hold(f"{item.network}--{item.name}"):
+            return store.save(store.deployment(item.id).with_data(gone=sorted(gone)))
+    return item.with_data(gone=gone)
 
 
 def _status_text(facts: dict[str, Any]) -> str:

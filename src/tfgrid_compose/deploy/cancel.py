@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from tfgrid_compose.deploy.contracts import Row, mark
 from tfgrid_compose.deploy.turn import lease_name
-from tfgrid_compose.errors import GridError, InterruptedError_
+from tfgrid_compose.errors import GridError, InterruptedError_, NotFoundError
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.observe.events import Stream, notice
@@ -39,6 +39,17 @@ def cancel(store: Store, stream: Stream, rows: Sequence[Row], *, wait: float = 0
             say(f"cancelling {count(len(mine), 'contract')} on network {network}")
             with _recorded(store, network, mine):
                 _cancel(open_grid(network), [row.id for row in mine])
+            for id in dict.fromkeys(row.deployment.id for row in mine if row.deployment):
+                note_gone(store, id, [row.id for row in mine])
+
+
+def note_gone(store: Store, id: str, contracts: Iterable[int]) -> None:
+    """Remember that contracts of a deployment ended, so that nothing is told of it that is not so. The caller holds its lease."""
+    with suppress(NotFoundError):
+        item = store.deployment(id)
+        gone = {*item.gone, *(set(contracts) & set(item.data.get("contracts", [])))}
+        if gone != set(item.gone):
+            store.save(item.with_data(gone=sorted(gone)))
 
 
 def _lease_of(row: Row) -> list[str]:

@@ -256,4 +256,6 @@ def repair_plan(context: Context) -> Plan:
         again.setdefault(item.step, f"{item.path}: {item.found}")
     if "configure" in again:
         again.setdefault("healthcheck", again["configure"])
-    return replace(make_plan(context, again), limits=())
+    # What a release can't have again is no news here; what is lost with a machine is.
+    plan = make_plan(context, again)
+    return replace(plan, limits=tuple(text for text in plan.limits if text not in context.limits))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tfgrid_compose.manifest.scripts import release_file
 from tfgrid_compose.patterns.load import load as load_pattern
 from tfgrid_compose.state import lease, paths, settings
 from tfgrid_compose.state.store import Deployment, Store
+from tfgrid_compose.words import named
 
 _FACTS = """ps -o etimes= -p 1 | tr -d ' '; cat /proc/loadavg | cut -d' ' -f1
 df -h --output=pcent,avail / | tail -n1; readlink {current} || echo
@@ -83,18 +85,21 @@ def status(store: Store, deployment: Deployment) -> dict[str, Any]:
     live, known = facts["machine"].get("release", ""), facts["release"]
     leads = view(deployment, hook_machine(deployment)) if deployment.machines else None
     facts["domain"] = leads.to_dict() if leads else None
+    facts["price"], facts["warnings"], facts["contracts"], facts["gone"] = _on_grid(deployment)
+    facts["usd_per_month"] = facts["price"]["usd_per_month"] if facts["price"] else None
     facts["problems"] = _problems(facts, live, known)
     if leads and leads.problem:
         facts["problems"].append(f"{leads.problem}; `tfgrid-compose dns {deployment.name}` says more")
     runs = store.runs(deployment.id, 1)
     facts["last_run"] = _last_run(store, runs[0]) if runs else None
-    facts["price"], facts["warnings"] = _price(deployment)
-    facts["usd_per_month"] = facts["price"]["usd_per_month"] if facts["price"] else None
     return facts
 
 
 def _problems(facts: dict[str, Any], live: str, known: str) -> list[str]:
     found = []
+    if facts.get("gone"):
+        how = "`tfgrid-compose up --repair` makes them anew, without their data" if known else "`tfgrid-compose up` goes on"
+        found.append(f"{named('contract', facts['gone'])} ended on the grid; {how}")
     if facts["status"] in ("failed", "destroying"):
         found.append(
             f"its last run did not succeed; `tfgrid-compose {'down' if facts['status'] == 'destroying' else 'up'}` goes on"
@@ -103,12 +108,20 @@ def _problems(facts: dict[str, Any], live: str, known: str) -> list[str]:
         found.append(f"the tunnel {facts['tunnel']['interface']} is down; `tfgrid-compose up` brings it back")
     if not facts["machine"].get("reachable"):
         more = f"; `tfgrid-compose drift {facts['name']}` says what is missing" if known and not found else ""
-        found.append(f"the machine does not answer: {facts['machine'].get('why', 'it was never made')}{more}")
+        found.append(f"the machine does not answer: {facts['machine'].get('why') or _unmade(facts)}{more}")
     elif known and live != known:
         found.append(f"release {live or 'none'} is current on the machine, {known} was deployed")
     if facts["machine"].get("service") in ("failed", "inactive"):
         found.append(f"its service is {facts['machine']['service']}; `tfgrid-compose logs` says why")
     return found
+
+
+def _unmade(facts: dict[str, Any]) -> str:
+    """Why no machine is known: none was bought, or the run that bought it never got to its end."""
+    if not facts.get("contracts"):
+        return "it was never made"
+    left = f"{named('contract', facts['contracts'])} {'stands' if len(facts['contracts']) == 1 else 'stand'}, and cost"
+    return f"the run that made it was cut off; {left}; `tfgrid-compose up` goes on with them, `down` removes them"
 
 
 def _machine_facts(store: Store, deployment: Deployment) -> dict[str, Any]:
@@ -146,18 +159,31 @@ def _last_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
             "ago_seconds": max(0, int(time.time() - (run["ended"] or run["started"])))}  # fmt: skip
 
 
-def _price(deployment: Deployment) -> tuple[dict[str, Any] | None, list[str]]:
-    """(what the live contracts cost, warnings about the balance); None where the grid can't say."""
+def _on_grid(deployment: Deployment) -> tuple[dict[str, Any] | None, list[str], list[int], list[int]]:
+    """(what the live contracts cost, warnings about the balance, contracts that stand, those that ended).
+
+    Where the grid can't say, no price, and what is remembered of contracts.
+    """
     from tfgrid_compose.deploy.spending import purse, short_balance
 
+    known = [int(id) for id in deployment.data.get("contracts", [])]
     try:
-        found = purse(open_grid(deployment.network), [deployment])
+        grid = open_grid(deployment.network)
+        found = purse(grid, [deployment])
     except TfgridError:
-        return None, []
+        return None, [], known, deployment.gone
     mine = next(item for item in found.spendings if item.deployment == deployment.id)
     short = short_balance(found.days, settings.load().balance_days, found.tft)
     price = None if mine.usd_per_hour is None and mine.tft_per_hour is None else mine.to_dict()
-    return price, [short] if short else []
+    live = [cost.contract.id for cost in mine.costs]
+    gone = deployment.gone
+    if found.listed:
+        with suppress(TfgridError):
+            # One that the directory does not list may live all the same.
+            gone = [id for id in known if id not in live and not grid.alive([id])]
+    if gone and not mine.costs:
+        price = None
+    return price, [short] if short else [], sorted(live) if found.listed else known, gone
 
 
 # Logs

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfgrid_compose.deploy import trust
 from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.dataloss import lost_data
 from tfgrid_compose.deploy.price import over_budget, price_of
 from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
@@ -129,7 +130,10 @@ def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
     ended = context.deployment.status == "running" and context.store.unfinished(context.deployment.id) is None
     unsettled = bool(done) and not ended
     code = () if context.release else trust.unseen(context)
-    return Plan(tuple(_with_snapshot(planned)), not done, context.release, context.limits, unsettled, code)
+    limits = context.limits
+    if any(item.step.name == "infrastructure" and item.needed for item in planned):
+        limits = (*limits, *lost_data(context))
+    return Plan(tuple(_with_snapshot(planned)), not done, context.release, limits, unsettled, code)
 
 
 def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 from tfgrid_compose.deploy import resolve
 from tfgrid_compose.errors import GridError, ManifestError, TfgridError, UsageError
 from tfgrid_compose.grids.base import Capacity, Grid, Node
-from tfgrid_compose.grids.pricing import HOURS_PER_MONTH, LIST_RATES, Level, Price, Rates, Size, machine_price, sums
+from tfgrid_compose.grids.pricing import (
+    HOURS_PER_MONTH,
+    LIST_RATES,
+    Level,
+    Price,
+    Rates,
+    Size,
+    half_up,
+    machine_price,
+    shares,
+    sums,
+)
 
 if TYPE_CHECKING:
     from tfgrid_compose.deploy.context import Context
@@ -27,15 +38,22 @@ class MachinePrice:
     rented: bool = False
 
     @property
+    def usd_per_month(self) -> float:
+        """USD a month that are paid, as it is shown."""
+        return half_up(self.price.usd_per_month, 2)
+
+    @property
     def text(self) -> str:
         """The price of a month and its parts, for people."""
-        parts = ", ".join(f"{name} {usd * HOURS_PER_MONTH:.2f}" for name, usd in self.price.parts.items())
+        months = {name: usd * HOURS_PER_MONTH for name, usd in self.price.parts.items()}
+        whole = half_up(self.price.list_usd_per_month, 2)
+        parts = ", ".join(f"{name} {usd:.2f}" for name, usd in shares(whole, months).items())
         # A plan may have no node yet, where nodes can't be asked for.
         where = f"{self.role} on {'certified ' if self.certified else ''}node {self.node}" if self.node else self.role
         if not parts:
             return f"{where}: nothing, because you rent the node"
         tft = self.price.tft_per_month
-        known = f"{self.price.usd_per_month:.2f} USD a month" + (f" ({tft:.2f} TFT)" if tft is not None else "")
+        known = f"{self.usd_per_month:.2f} USD a month" + (f" ({half_up(tft, 2):.2f} TFT)" if tft is not None else "")
         return f"{where}: {known}; {'before discounts ' if self.price.level.discount else ''}{parts}"
 
 
@@ -64,8 +82,8 @@ class DeploymentPrice:
 
     @property
     def usd_per_month(self) -> float:
-        """USD a month that are paid."""
-        return self.usd_per_hour * HOURS_PER_MONTH
+        """USD a month that are paid: what its machines' lines show, added up."""
+        return half_up(sum(machine.usd_per_month for machine in self.machines), 2)
 
     @property
     def list_usd_per_hour(self) -> float:
@@ -85,7 +103,7 @@ class DeploymentPrice:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            **sums(self.usd_per_hour, self.list_usd_per_hour, self.rates),
+            **sums(self.usd_per_hour, self.list_usd_per_hour, self.rates), "usd_per_month": self.usd_per_month,
             "levels": [level.name for level in self.levels], "usd_per_tft": self.rates.usd_per_tft or None,
             "balance_tft": self.balance_tft, "play_money": self.play_money, "unasked": list(self.unasked),
             "machines": [

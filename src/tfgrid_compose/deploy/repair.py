@@ -226,7 +226,7 @@ def _listed(store: Store, item: Deployment, new: list[int]) -> str:
 
 def _emptied(store: Store, item: Deployment) -> str:
     current = replace(store.deployment(item.id), status="failed")
-    store.save(current.with_data(contracts=[], machines=[]))
+    store.save(current.with_data(contracts=[], machines=[], gone=[], buying=None))
     store.undo(item.id, *store.done(item.id))
     return f"{item.name} is called `failed`, because nothing of it stands any more; `tfgrid-compose up` builds it anew"
 

@@ -13,7 +13,7 @@ from tfgrid_compose.deploy.costs import Cost, costs_of
 from tfgrid_compose.deploy.price import DeploymentPrice, asked_rates, check_budget, check_first_hour, over_budget, price_of
 from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.grids.base import ContractInfo, Grid
-from tfgrid_compose.grids.pricing import HOURS_PER_MONTH, LEVELS, Level, Rates, contract_price, next_level
+from tfgrid_compose.grids.pricing import HOURS_PER_MONTH, LEVELS, Level, Rates, contract_price, half_up, next_level
 from tfgrid_compose.state import settings
 from tfgrid_compose.state.store import Deployment
 
@@ -93,7 +93,13 @@ class Spending:
 
 def rounded(value: float | None, digits: int, times: float = 1) -> float | None:
     """A sum for JSON."""
-    return None if value is None else round(value * times, digits)
+    return None if value is None else half_up(value * times, digits)
+
+
+def _monthly(spendings: Iterable[Spending], kind: str) -> float | None:
+    """A month of several lines, as each of them shows it, added up."""
+    months = (rounded(getattr(item, kind), 2, HOURS_PER_MONTH) for item in spendings)
+    return rounded(_total(months), 2)
 
 
 def _total(values: Iterable[float | None]) -> float | None:
@@ -129,6 +135,16 @@ class Purse:
         return _total(item.usd_per_hour for item in self.spendings)
 
     @property
+    def usd_per_month(self) -> float | None:
+        """USD a month, as the lines of its deployments add up."""
+        return _monthly(self.spendings, "usd_per_hour")
+
+    @property
+    def tft_per_month(self) -> float | None:
+        """TFT a month, as the lines of its deployments add up."""
+        return _monthly(self.spendings, "tft_per_hour")
+
+    @property
     def spent_usd(self) -> float | None:
         """USD that were paid so far for what runs now."""
         return _total(item.spent_usd for item in self.spendings)
@@ -162,8 +178,8 @@ class Purse:
         usd, tft, coming = self.usd_per_hour, self.tft_per_hour, self.next_level
         return {
             "network": self.network, "play_money": self.play_money, "usd_per_tft": self.rates.usd_per_tft or None,
-            "usd_per_hour": rounded(usd, 6), "usd_per_month": rounded(usd, 2, HOURS_PER_MONTH),
-            "tft_per_hour": rounded(tft, 4), "tft_per_month": rounded(tft, 2, HOURS_PER_MONTH),
+            "usd_per_hour": rounded(usd, 6), "usd_per_month": self.usd_per_month,
+            "tft_per_hour": rounded(tft, 4), "tft_per_month": self.tft_per_month,
             "balance_tft": rounded(self.tft, 4), "balance_days": rounded(self.days, 1),
             "level": self.dearest.level.name if self.dearest else "none",
             "next_level": coming and {"level": coming[0].name, "discount": coming[0].discount, "tft_more": round(coming[1], 2)},
@@ -183,7 +199,7 @@ def days_of(tft: float | None, tft_per_hour: float | None) -> float | None:
 
 def _spending(item: Deployment, costs: Sequence[Cost]) -> Spending:
     """A deployment's contracts; one whose price the grid does not tell yet is taken from what the last run found."""
-    known = item.data.get("price") or {}
+    known = item.price
     untold = any(cost.usd_per_hour is None and cost.tft_per_hour is None for cost in costs)
     since = min((cost.contract.created for cost in costs if cost.contract.created), default=item.created)
     return Spending(item.name, item.network, item.id, tuple(costs), known if untold and "usd_per_hour" in known else {}, since)
@@ -191,7 +207,7 @@ def _spending(item: Deployment, costs: Sequence[Cost]) -> Spending:
 
 def from_memory(item: Deployment) -> Spending:
     """What the last run found that it costs; for when the grid can't be asked."""
-    known = item.data.get("price") or {}
+    known = item.price
     return Spending(item.name, item.network, item.id, (), known if "usd_per_hour" in known else {}, item.created)
 
 

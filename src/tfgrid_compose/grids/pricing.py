@@ -185,13 +185,29 @@ class Price:
         }  # fmt: skip
 
 
+def half_up(value: float, digits: int) -> float:
+    """A sum with so many digits, half rounded up: what is shown, and so what is added up and compared."""
+    from decimal import ROUND_HALF_UP, Decimal
+
+    return float(Decimal(f"{value:.9f}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+
+
+def shares(whole: float, parts: Mapping[str, float]) -> dict[str, float]:
+    """Parts with two digits that add up to a whole with two digits: what is missing goes to those that lost most."""
+    cents = {name: int(value * 100 + 1e-7) for name, value in parts.items()}
+    missing = round(whole * 100) - sum(cents.values())
+    for name in sorted(parts, key=lambda name: cents[name] - parts[name] * 100)[: max(missing, 0)]:
+        cents[name] += 1
+    return {name: value / 100 for name, value in cents.items()}
+
+
 def sums(usd_per_hour: float, list_usd_per_hour: float, rates: Rates) -> dict[str, Any]:
     """A price as JSON values: USD and TFT, hour and month, before and after discounts."""
     hour, month = rates.tft(usd_per_hour), rates.tft(usd_per_hour * HOURS_PER_MONTH)
     return {
-        "usd_per_hour": round(usd_per_hour, 6), "usd_per_month": round(usd_per_hour * HOURS_PER_MONTH, 2),
-        "tft_per_hour": None if hour is None else round(hour, 4), "tft_per_month": None if month is None else round(month, 2),
-        "list_usd_per_month": round(list_usd_per_hour * HOURS_PER_MONTH, 2),
+        "usd_per_hour": round(usd_per_hour, 6), "usd_per_month": half_up(usd_per_hour * HOURS_PER_MONTH, 2),
+        "tft_per_hour": None if hour is None else round(hour, 4), "tft_per_month": None if month is None else half_up(month, 2),
+        "list_usd_per_month": half_up(list_usd_per_hour * HOURS_PER_MONTH, 2),
     }  # fmt: skip
 
 

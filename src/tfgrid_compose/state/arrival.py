@@ -68,7 +68,7 @@ def empty(store: Store, ids: Collection[str]) -> list[str]:
     names = []
     for id in ids:
         found = store.deployment(id)
-        data = {**found.data, "contracts": [], "machines": []}
+        data = {**found.data, "contracts": [], "machines": [], "gone": [], "buying": None}
         store.save(Deployment(id, found.name, found.network, "failed", found.created, 0.0, data))
         for secret in _OF_MACHINES:
             store.set_secret(id, secret, None)

@@ -37,13 +37,34 @@ class Deployment:
         found: list[dict[str, Any]] = self.data.get("machines", [])
         return found
 
+    @property
+    def gone(self) -> list[int]:
+        """Contracts of it that were seen to have ended, though nobody took it down."""
+        found: list[int] = self.data.get("gone") or []
+        return found
+
+    @property
+    def price(self) -> dict[str, Any]:
+        """What it costs as far as is remembered, also while it is being bought; empty when nothing of it is known to stand."""
+        if self.data.get("buying"):
+            return dict(self.data["buying"])
+        return dict(self.data.get("price") or {}) if self.data.get("contracts") and not self.gone else {}
+
+    @property
+    def nodes(self) -> list[int]:
+        """The nodes of its machines; where none is known yet, those on which something of it was bought."""
+        if self.machines:
+            return [machine["node"] for machine in self.machines]
+        begun = self.data.get("contracts") or self.data.get("buying")
+        return [node for nodes in (self.data.get("planned_nodes") or {}).values() for node in nodes] if begun else []
+
     def summary(self) -> dict[str, Any]:
         """What commands tell of it from memory alone, as JSON values."""
         return {
             "id": self.id, "name": self.name, "status": self.status, "network": self.network,
-            "pattern": self.data.get("pattern", ""), "node": ",".join(str(machine["node"]) for machine in self.machines),
+            "pattern": self.data.get("pattern", ""), "node": ",".join(map(str, self.nodes)),
             "address": self.machines[0].get("address", "") if self.machines else "", "release": self.data.get("release", ""),
-            "usd_per_month": (self.data.get("price") or {}).get("usd_per_month"), "created": self.created,
+            "usd_per_month": self.price.get("usd_per_month"), "created": self.created,
             "app_dir": self.app_dir,
         }  # fmt: skip
 

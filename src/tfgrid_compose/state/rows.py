@@ -43,6 +43,7 @@ _SHAPES: dict[tuple[str, str], dict[str, Any]] = {
         "release": called.RELEASE, "shipped": called.RELEASE, "machines": [_MACHINE], "contracts": [0], "prefer": [called.WORDS],
         "went_live": [called.RELEASE], "nodes": {"*": [0]}, "planned_nodes": {"*": [0]},
         "ports": [{"number": 0, "name": called.LINE}], "disks": [_DISK], "sizes": _SIZES, "price": {"usd_per_month": _NUMBER},
+        "gone": [0],
         "overrides": {}, "pattern_options": {}, "variables": {}, "outputs": {}, "dns": {},
     },
     ("releases", "data"): {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +80,16 @@ class Infrastructure(Step):
         """Apply, on other nodes where one fails; check what the pattern promised, remember machines and contracts."""
         trust.require(context)
         outputs = None
-        while outputs is None:
-            try:
-                outputs = self._made(context)
-            except (GridError, InfrastructureError) as error:
-                self._next_best.move(context, error)
+        try:
+            while outputs is None:
+                try:
+                    outputs = self._made(context)
+                except (GridError, InfrastructureError) as error:
+                    self._next_best.move(context, error)
+        except TfgridError:
+            with suppress(GridError):
+                _take_stock(context)
+            raise
         self._remember(context, parse_outputs(context.pattern.pattern, outputs))
         self._drop_unused(context)
         machines, contracts = context.deployment.machines, context.deployment.data["contracts"]
@@ -96,7 +101,7 @@ class Infrastructure(Step):
         secret = context.pattern.pattern.generate
         values = {name: _as_text(value) for name, value in context.terraform_variables().items()}
         context.remember(variables={name: value for name, value in values.items() if name not in secret},
-                         planned_nodes=context.nodes)  # fmt: skip
+                         planned_nodes=context.nodes, buying=remembered(context))  # fmt: skip
         with working(context, lambda text, milestone: context.progress(self.name, text, milestone)) as terraform:
             self._settle_strays(context)
             context.remember(account=context.grid.payer())
@@ -127,7 +132,7 @@ class Infrastructure(Step):
     def undo(self, context: Context) -> str:
         """Terraform has ended what it was at; what the grid made stays, and is known."""
         try:
-            left = strays(context, set())
+            left = _take_stock(context)
             made = f"; {count(len(left), 'contract')} stand on the grid, `tfgrid-compose down` removes them" if left else ""
         except GridError as error:
             made = f"; what stands on the grid is not known ({error.what}), `tfgrid-compose down` removes it"
@@ -149,7 +154,20 @@ class Infrastructure(Step):
         context.remember(machines=machines, contracts=contracts, outputs=public,
                          nodes=context.nodes, overrides=context.overrides,
                          sizes={role: vars(size) for role, size in context.sizes.items()},
-                         disks=[disk.model_dump() for disk in context.disks], price=remembered(context))  # fmt: skip
+                         disks=[disk.model_dump() for disk in context.disks], price=remembered(context),
+                         buying=None, gone=[])  # fmt: skip
+
+
+def _take_stock(context: Context) -> list[int]:
+    """Contracts that stand after a run that did not get to its end, remembered where no machine is known yet.
+
+    Raises `GridError` when the grid can't be asked; then it stays remembered that something was being bought.
+    """
+    left = strays(context, set())
+    known = bool(context.deployment.machines)
+    buying = context.deployment.data.get("buying") if left and not known else None
+    context.remember(buying=buying, **({} if known else {"contracts": sorted(left)}))
+    return left
 
 
 def strays(context: Context, known: set[int]) -> list[int]:
