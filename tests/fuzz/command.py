@@ -22,7 +22,7 @@ from unittest.mock import patch
 from tests.fuzz.runner import Unclean
 from tfgrid_compose.cli import contracts
 from tfgrid_compose.cli import main as entry
-from tfgrid_compose.drivers import ssh
+from tfgrid_compose.drivers import output, ssh
 from tfgrid_compose.errors import EnvironmentError_
 from tfgrid_compose.grids import client, registry
 from tfgrid_compose.grids.asking import Patience
@@ -129,7 +129,7 @@ def edges(answers: tuple[int, bytes, bytes] = FakeProcess.answers) -> Iterator[N
     with ExitStack() as stack:
         stack.enter_context(patch.object(contracts, "time", SimpleNamespace(sleep=bored, time=time.time)))
         for owner, name, fake in (
-            (subprocess, "Popen", FakeProcess), (ssh, "replace_process", replaced), (ssh, "relay", replaced), (os, "execv", replaced), (os, "execvp", replaced),
+            (subprocess, "Popen", FakeProcess), (output, "talk", lambda process, *_: process.communicate()), (ssh, "replace_process", replaced), (ssh, "relay", replaced), (os, "execv", replaced), (os, "execvp", replaced),
             (os, "kill", lambda *_: None), (time, "sleep", clock.sleep), (time, "monotonic", clock.monotonic),
             (socket, "create_connection", refused), (socket, "getaddrinfo", unknown), (client, "Patience", partial(Patience, attempts=1)),
             (keys, "ask_hidden", lambda question: None), (signal, "signal", lambda *_: None),
