@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfgrid_compose.deploy import drift
-from tfgrid_compose.deploy.steps import activate, hooks, layout, ship
+from tfgrid_compose.deploy.steps import activate, hooks, journal, layout, ship
 
 # Files by absolute path: (kind, content or target, mode); kind is "f" or "l". Folders are where files are.
 File = tuple[str, bytes, int]
@@ -361,6 +361,7 @@ _KNOWN: list[tuple[re.Pattern[str], Handler]] = [
     (re.compile("true"), _true),
     (_with_layout(ship._UNPACK), _unpack),
     (_with_layout(ship._UNPACK_OWN), _unpack_own),
+    (pattern(journal.SCRIPT), _true),
     (pattern(activate._SWITCH), _switch),
     (pattern(drift._RELEASE), _look),
     (_VERIFY, _verify),

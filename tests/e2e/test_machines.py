@@ -63,3 +63,12 @@ def test_a_program_of_the_machine_that_takes_our_names_in_tmp_is_not_run(
     assert cli.exec(name, "ls /root/ours /root/theirs 2>/dev/null; readlink /tmp/app-deployment").split() == [
         "/root/ours", f"/opt/tfgrid-compose/{name}/work/app-deployment",
     ]  # fmt: skip
+
+
+def test_host_keys_that_a_hook_makes_anew_are_remembered(cli: Cli, make_app: Make, removing: Callable[[str], str]) -> None:
+    name = removing("e2e-hostkeys")
+    renew = "[ -e /root/renewed ] || { touch /root/renewed; rm -f /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh; }"
+    app = make_app(name, setup=renew)
+    cli.run("up", str(app), "--yes")
+    # A connection of its own, not the one that is shared with the hook's.
+    assert cli.exec(name, "echo reached") == "reached"

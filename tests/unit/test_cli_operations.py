@@ -133,7 +133,7 @@ def test_an_up_that_fails_tells_what_became_of_it(two: Bench, call: Call) -> Non
         "Error: hook healthcheck failed", "  Reason:  it exited with 1",
         f"  Now:     release {live.label}, which worked, runs again", "  Next:    mend it",
     ]  # fmt: skip
-    assert f"Warning: hook healthcheck failed: going back to release {live.label}, which worked" in err
+    assert f"Warning: hook healthcheck failed, it exited with 1: going back to release {live.label}, which worked" in err
     two.write("src/page", "four\n")
     two.fail("healthcheck", HookError("hook healthcheck failed", why="it exited with 1"))
     out = call("up", str(two.folder), "--network", "main", "--json")[1]

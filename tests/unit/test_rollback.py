@@ -450,7 +450,7 @@ def test_the_release_that_worked_comes_back_by_itself(bench: Bench, place: str) 
     assert back["data"] == {"release": first.id, "with_data": False, "because": failed["id"]}
     assert (failed["kind"], failed["outcome"]) == ("up", "failed")
     assert bench.deployment.status == "running"
-    assert f"hook {place} failed: going back to release {first.label}, which worked" in bench.notices()
+    assert f"hook {place} failed, {error.why}: going back to release {first.label}, which worked" in bench.notices()
 
 
 @pytest.mark.parametrize(

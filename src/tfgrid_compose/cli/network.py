@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfgrid_compose.cli.common import confirm
 from tfgrid_compose.errors import UsageError
 from tfgrid_compose.state import settings
 from tfgrid_compose.state.store import Store
@@ -162,3 +163,32 @@ def test(app: str | None, as_json: bool) -> None:
         click.echo(table(["MACHINE", "NETWORK", "ADDRESS", "ANSWER", ""], rows))
     up = {item.machine for item in answers if item.milliseconds}
     sys.exit(0 if all(machine["name"] in up for machine in deployment.machines) else 8)
+
+
+@network.command(epilog="Example:  tfgrid-compose network trust my-app")
+@click.argument("app", required=False)
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+def trust(app: str | None, yes: bool) -> None:
+    """Forget the host keys of a deployment's machines: the next connection remembers those that it is shown.
+
+    For machines whose keys were made anew on purpose. Data and machines stay as they are.
+    """
+    from tfgrid_compose.deploy.context import target_of
+    from tfgrid_compose.deploy.lookup import find
+    from tfgrid_compose.deploy.operate import hook_machine
+    from tfgrid_compose.drivers import hostkeys
+
+    with Store() as store:
+        deployment = find(store, app)
+        hook_machine(deployment)
+        question = f"Trust whatever answers on the addresses of {deployment.name} next?"
+        confirm(
+            yes,
+            question,
+            default=False,
+            what="trusting other host keys",
+            fix=f"tfgrid-compose network trust {deployment.name} --yes",
+        )
+        found = [hostkeys.forget(target_of(store, deployment, machine)) for machine in deployment.machines]
+    done = "are forgotten; the next connection remembers new ones" if any(found) else "were not known"
+    click.echo(f"The host keys of {deployment.name} {done}.")

@@ -228,7 +228,7 @@ def after_failure(context: Context, error: TfgridError) -> None:
 
 def _back(context: Context, target: Release, error: TfgridError) -> str:
     """Go back to what worked, as a run of its own; returns what became of it."""
-    context.stream.emit(notice(f"{error.what}: going back to release {target.label}, which worked", "warning"))
+    context.stream.emit(notice(f"{error.what}, {error.why}: going back to release {target.label}, which worked", "warning"))
     context.close()
     options = RollbackOptions(release=target.id, terraform=context.terraform)
     try:

@@ -13,12 +13,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tfgrid_compose.deploy.context import Context
+from tfgrid_compose.deploy.context import Context, target_of
 from tfgrid_compose.deploy.steps.base import Step, Tolerated, short_digest
+from tfgrid_compose.deploy.steps.journal import last_words
 from tfgrid_compose.deploy.steps.layout import TAKEN, lay_out, link, release_folder, work_folder
 from tfgrid_compose.deploy.steps.platform import run_playbook, variables
 from tfgrid_compose.deploy.steps.ship import for_machine, hook_environment, release_inputs, wanted_release
-from tfgrid_compose.drivers import output
+from tfgrid_compose.drivers import hostkeys, output
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.manifest.load import App, hook_path
 from tfgrid_compose.observe.ownwords import Ours
@@ -43,7 +44,7 @@ for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do [ -e /run/tfgrid-compose/hooks/
 """
 # What `machine` of the runner says.
 _IDENTITY = "echo $(cat /proc/sys/kernel/random/boot_id) $(sed 's/.*) //' /proc/1/stat | cut -d' ' -f20)"
-_FORGET = "rm -f /run/tfgrid-compose/hooks/{id}.*"
+_FORGET = "rm -f /run/tfgrid-compose/hooks/{id}.*; " + hostkeys.READ
 # What apps call the folder of their hooks.
 _FOLDER = "/tmp/app-deployment"  # noqa: S108 - a link to a folder of root alone
 # How long a machine that has gone, by a restart or a break of the connection, may take to come back, in seconds.
@@ -106,7 +107,9 @@ class Hook(Step):
         ending = self._run(context, options.timeout, lines)
         if ending.well:
             return ""
-        error = self._error(context, ending, lines, options.timeout, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        error = self._error(context, ending, lines, options.timeout, seconds)
+        error.details += last_words(context, service_of(context.app), seconds)
         if not options.optional:
             raise error
         raise Tolerated(f"{error.what}; tolerated, because hook_config.{self.name}.optional is set") from error
@@ -221,7 +224,9 @@ class _Running:
         except KeyboardInterrupt:
             self._on_stop(self._stop(id))
             raise
-        self._connection.run(_FORGET.format(id=id), timeout=20)
+        said = self._connection.run(_FORGET.format(id=id), timeout=20).stdout
+        if hostkeys.renew(target_of(self._context.store, self._context.deployment, self._context.hook_machine()), said):
+            self._context.progress(self._hook, "the machine has new host keys; they are remembered", True)
         return ending
 
     def _stop(self, id: str) -> str:

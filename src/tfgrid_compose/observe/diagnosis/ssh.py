@@ -12,11 +12,12 @@ ROWS = (
         code="host-key-changed",
         patterns=("REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed"),
         reason="another machine answers on this address than before",
-        fix="run `tfgrid-compose down {name}`, then `tfgrid-compose up`",
+        fix="when you know why, tfgrid-compose network trust {name}; else look who answers there",
         about=(
             "The machine shows another host key than the one that was remembered when it was first reached. Either it was "
             "made anew behind tfgrid-compose's back, or another machine has got its address, or somebody sits in "
-            "between. The keys stand in known_hosts of the deployment's folder, not in yours."
+            "between. The keys stand in known_hosts of the deployment's folder, not in yours. Keys that a hook "
+            "makes anew are remembered by themselves; `network trust` forgets those that are known, and no data is lost."
         ),
         scope=_SSH,
     ),
