@@ -44,7 +44,7 @@ def test_a_hook_runs_where_tmp_runs_nothing_and_ends_with_any_code(
     (app / "src" / "page").write_text("changed")
     ran = cli.steps("up", str(app), "--yes")
     assert (ran["configure"], ran["healthcheck"]) == ("tolerated", "done")
-    assert cli.exec(name, "cat /tmp/app-source/page; stat -c %a $(readlink /tmp/app-source)/..") == "changed\n700"
+    assert cli.exec(name, "cat /tmp/app-source/page; echo; stat -c %a $(readlink /tmp/app-source)/..") == "changed\n700"
 
 
 def test_a_program_of_the_machine_that_takes_our_names_in_tmp_is_not_run(
