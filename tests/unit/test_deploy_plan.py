@@ -430,11 +430,11 @@ def with_commands(app_folder: Path) -> Deployment:
     return deployment(app_dir=str(app_folder))
 
 
-def inner(line: str) -> str:
-    """What bash runs on the machine, after the environment was loaded."""
-    words = shlex.split(line)
-    assert words[:2] == ["bash", "-c"] and len(words) == 3
-    return words[2].split("set +a; ")[1]
+def inner(remote: str) -> str:
+    """The shell line that a remote command line of an app's command runs, with the release's environment."""
+    *start, environment, line = shlex.split(remote)
+    assert start[:4] == ["exec", "/usr/bin/python3", "-I", "-c"] and environment.endswith("/current/.tfgrid/environment")
+    return line
 
 
 def test_commands_of_the_app_run_in_the_current_release(with_commands: Deployment) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -399,6 +400,7 @@ def test_what_was_declined_is_not_remembered(bench: Bench, call: Call, monkeypat
 
     with monkeypatch.context() as patched:
         patched.setattr(shell, "confirm", no)
+        patched.setattr(shell, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
         words = (str(bench.folder), "--network", "main")
         assert call("up", *words, "--node", "3", "--var", "WORD=three")[0] == 130
     assert bench.deployment.data == before and bench.reasons(node=None) == {}
