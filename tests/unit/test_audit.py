@@ -167,6 +167,43 @@ def test_an_anchor_that_stayed_behind_is_no_alarm_and_one_that_is_gone_is(store:
     assert store.verify_audit() is None
 
 
+ERASED = ["DELETE FROM audit", "DELETE FROM sqlite_sequence WHERE name = 'audit'"]
+
+
+def test_a_log_that_was_erased_together_with_its_anchor_is_not_whole(store: Store) -> None:
+    item = store.save(Deployment(ID, "my-app", "local", "running", 1.0, 1.0))
+    assert store.verify_audit() is None
+    store.start_run(item, "up")
+    assert store.verify_audit() is None, "a run that was killed before its first entry"
+    fill(store)
+    path = store.path.with_name(anchor.NAME)
+    change(store, *ERASED)
+    path.unlink()
+    broken = store.verify_audit()
+    assert broken is not None and (broken.number, broken.kind) == (1, "unproven")
+    assert "the log is empty, but there are runs" in broken.text
+    assert "(unproven)" in run("verify", code=10)
+    store.set_secret("d", "x", b"y")
+    assert store.verify_audit() is not None, "an anchor that is made anew knows nothing of the log"
+    store.start_run(item, "up")
+    fill(store, 2)
+    broken = store.verify_audit()
+    assert broken is not None and broken.kind == "unproven", "a log that is begun anew does not hide it"
+    store.anchor_audit_anew()
+    assert store.verify_audit() is None
+    fill(store, 1)
+    assert store.verify_audit() is None
+
+
+def test_releases_alone_show_that_a_log_was_erased(store: Store) -> None:
+    fill(store)
+    store.add_release("r1", ID, {})
+    change(store, *ERASED)
+    store.path.with_name(anchor.NAME).unlink()
+    broken = store.verify_audit()
+    assert broken is not None and broken.kind == "unproven"
+
+
 def test_an_anchor_that_nobody_with_the_key_wrote_does_not_count(store: Store) -> None:
     fill(store, 3)
     path = store.path.with_name(anchor.NAME)

@@ -66,7 +66,7 @@ class Audit(Database):
 
     def append_audit(self, **facts: Any) -> int:
         """Append an entry; `facts` are JSON values without secrets. Returns its number."""
-        self._begin_anchor()
+        self.begin_audit()
         with self.write() as db:
             now = time.time()
             last = db.execute("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
@@ -79,10 +79,13 @@ class Audit(Database):
         self._anchor_audit(number, link(previous, entry))
         return number
 
-    def _begin_anchor(self) -> None:
-        """Before the first entry of all: a crash between it and the anchor must not look like a lost anchor."""
+    def begin_audit(self) -> None:
+        """Before the first entry of all, and the first run: a crash before the entry must not look like a lost log.
+
+        An empty log beside runs was not begun but lost its entries: it stays without proof.
+        """
         with suppress(StateError):
-            if self.audit_head()[0] == 0 and not self.vault.file.asks():
+            if self.audit_head()[0] == 0 and not self._has_history() and not self.vault.file.asks():
                 anchor.write(self.vault, audit=_BEGUN, folder=self.path.parent)
 
     def _anchor_audit(self, number: int, hash: str) -> None:
@@ -95,9 +98,14 @@ class Audit(Database):
             if self.vault.file.asks():
                 return
             mark = anchor.read(self.vault, self.path.parent)
-            begins = number == 1 or (mark is not None and mark.audit == _BEGUN)
-            if begins or (mark and self._row("SELECT 1 FROM audit WHERE seq = ? AND hash = ?", mark.audit)):
+            begun = mark is not None and mark.audit == _BEGUN
+            if begun or (mark and self._row("SELECT 1 FROM audit WHERE seq = ? AND hash = ?", mark.audit)):
                 anchor.write(self.vault, audit=(number, hash), folder=self.path.parent)
+
+    def _has_history(self) -> bool:
+        """Whether something was done that the log must tell of."""
+        tables = ("runs", "releases")
+        return any(self._row(f"SELECT 1 FROM {table} LIMIT 1", ()) for table in tables)  # noqa: S608  # fixed names
 
     def anchor_audit_anew(self) -> None:
         """Take the end of this log for the newest one: after the database was replaced on purpose. Raises `StateError`."""
@@ -145,10 +153,14 @@ class Audit(Database):
         proven = mark.audit if mark and (mark.audit[0] or mark.audit == _BEGUN) else None
         broken = first_break(self.audit_chain(), proven)
         number, _ = self.audit_head()
-        if broken is None and proven is None and number:
-            missing = f"{self.path.with_name(anchor.NAME)} is missing, or was not written by us"
+        if broken or proven:
+            return broken
+        missing = f"{self.path.with_name(anchor.NAME)} is missing, was not written by us, or knows nothing of the log"
+        if number:
             return Broken(number, "unproven", f"{missing}; nobody knows whether later entries were cut off")
-        return broken
+        if self._has_history():
+            return Broken(1, "unproven", f"the log is empty, but there are runs; {missing}")
+        return None
 
 
 def _entry(row: sqlite3.Row) -> Entry:

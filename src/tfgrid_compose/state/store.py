@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from tfgrid_compose.state import arrival
 from tfgrid_compose.state.audit import Audit
@@ -27,6 +28,11 @@ class Store(Deployments, Journal, Releases, Secrets, Audit):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def start_run(self, deployment: Deployment, kind: str, data: dict[str, Any] | None = None) -> int:
+        """Record that a run begins, in a log that was begun before it; returns its number."""
+        self.begin_audit()
+        return super().start_run(deployment, kind, data)
 
     def forget_releases(self, deployment: str, ids: list[str]) -> None:
         """Forget releases of one deployment with their environments, in one transaction."""
