@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +107,32 @@ def test_the_error_of_a_failing_task_holds_no_secret(play: Run) -> None:
     with pytest.raises(PlatformError) as caught:
         play(FAIL)
     assert "hunter2" not in json.dumps(caught.value.to_dict())
+
+
+ECHO = """    - name: What a module knows of its settings
+      ansible.builtin.command: echo hello
+"""
+
+
+@pytest.mark.parametrize("tasks", [ECHO, FAIL])
+def test_what_ansible_was_given_is_gone_after_the_run_and_not_told_to_the_journal(
+    play: Run, tasks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, bytes] = {}
+    real = ansible._copy
+
+    def look(*arguments: Any) -> Any:
+        given.update({path.name: path.read_bytes() for path in (play.folder / "private").glob("*.*")})
+        return real(*arguments)
+
+    monkeypatch.setattr(ansible, "_copy", look)
+    with contextlib.suppress(PlatformError):
+        play(tasks, word="hunter2-of-the-app")
+    assert b"hunter2-of-the-app" in given["variables.json"], "it needs them while it runs"
+    left = [path for path in (play.folder / "private").rglob("*") if path.is_file()]
+    assert not [path for path in left if b"hunter2-of-the-app" in path.read_bytes()]
+    assert {"variables.json", "inventory.yml"} & {path.name for path in left} == set()
+    assert ansible.settings(play.folder, 1)["ANSIBLE_NO_TARGET_SYSLOG"] == "True"
 
 
 def test_a_task_without_logging_gives_nothing_away(play: Run) -> None:

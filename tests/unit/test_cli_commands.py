@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from tfgrid_compose.cli import operate as cli_operate
 from tfgrid_compose.cli.main import COMMANDS, cli
 from tfgrid_compose.drivers import ssh
 from tfgrid_compose.errors import EnvironmentError_
+from tfgrid_compose.observe.redact import MASK, PROCESS, Redactor
+from tfgrid_compose.state.releases import environment_name
 from tfgrid_compose.state.store import Deployment, Store
 
 MACHINE = {"name": "vm", "role": "vm", "node": 7, "contract": "1002", "wireguard_ip": "10.5.3.2", "address": "10.5.3.2"}
@@ -345,12 +349,57 @@ def test_ssh_opens_a_login_on_the_machine(call: Call, became: list[list[str]]) -
     assert became[0][-1] == "root@10.5.3.2"
 
 
-def test_logs_asks_the_machines_journal(call: Call, became: list[list[str]]) -> None:
+@pytest.fixture
+def journal(monkeypatch: pytest.MonkeyPatch) -> tuple[list[list[str]], list[str]]:
+    """The ssh clients that were started, and the lines that the machine gives."""
+    asked: list[list[str]] = []
+    said: list[str] = []
+
+    def follow(words: list[str], mark: str, on_line: Callable[[str], None], clean: Callable[[str], str]) -> int:
+        asked.append(words)
+        for line in said:
+            on_line(line)
+        return 0
+
+    monkeypatch.setattr(ssh, "follow", follow)
+    monkeypatch.setattr(PROCESS, "_known", {})
+    monkeypatch.setattr(PROCESS, "_encoded", Redactor()._encoded)
+    return asked, said
+
+
+def test_logs_asks_the_machines_journal(call: Call, journal: tuple[list[list[str]], list[str]]) -> None:
     save(service="nginx")
+    asked, _ = journal
     assert call("logs", "my-app", "-f", "--since", "10m")[0] == 0
-    assert became[0][-1] == "journalctl --no-pager -o short-iso -u nginx --since '10 minutes ago' -f"
+    line = shlex.split(shlex.split(asked[0][-1])[-1].split("(", 1)[1].split(")")[0])
+    assert line == ["journalctl", "--no-pager", "-o", "short-iso", "-u", "nginx", "--since", "10 minutes ago", "-f"]
     call("logs", "-n", "5")
-    assert became[1][-1].endswith(" -n 5")
+    assert " -n 5\n" in asked[1][-1]
+
+
+def test_logs_show_no_secret_and_nothing_that_a_terminal_obeys(
+    call: Call, journal: tuple[list[list[str]], list[str]], home: Path
+) -> None:
+    found = save()
+    with Store() as store:
+        store.add_release("r1", found.id, {})
+        values = {"values": {"TOKEN": "hunter2!", "MODE": "shown"}, "secrets": ["TOKEN"], "given": {}}
+        store.set_secret(found.id, environment_name("r1"), json.dumps(values).encode())
+        store.set_secret(found.id, "generated", b'{"seed": "0a1b2c3d4e5f"}')
+        store.set_app_secret(found.id, "OTHER", "s3cr3t-of-mine")
+    folder = home / "state" / "tfgrid-compose" / "deployments" / found.id / "logs" / "run-1"
+    folder.mkdir(parents=True)
+    text = "Invoked with TOKEN=hunter2! 0a1b2c3d4e5f\naHVudG\nVyMiE=\ns3cr3t-of\n-mine \x1b]52;c;cm0=\x07\x1b[2J\x1b[31mred\x1b[0m shown\n"
+    (folder / "setup.log").write_text(text)
+    journal[1].extend(text.splitlines())
+    for words in (("logs", "my-app"), ("logs", "my-app", "--hook", "setup")):
+        code, out, _ = call(*words)
+        lines = click.unstyle(out).splitlines()
+        assert code == 0
+        assert lines == [
+            f"Invoked with TOKEN={MASK} {MASK}", MASK, f"{MASK}=", MASK, f"{MASK} red shown",
+        ], words  # fmt: skip
+        assert "\x1b]" not in out and "\x1b[2J" not in out
 
 
 def test_logs_of_a_hook_are_printed_byte_for_byte(call: Call, home: Path, became: list[list[str]]) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tfgrid_compose.observe.plain import coloured, one_line, plain
+from tfgrid_compose.observe.screen import Screen, harmless
 
 # Cursor, clearing, title, clipboard, hyperlink, answer-back, printer, other screens and fonts, 8-bit forms.
 ORDERS = [
@@ -66,3 +72,35 @@ def test_no_text_makes_it_slow() -> None:
     for part in ("\x1b", "\x1b[", "\x1b]", "\x1b[1;", "\x1bP", "\x9b", "\x1b[31m"):
         plain(part * 100_000)
         coloured(part * 100_000)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_last_gate_lets_no_order_to_the_terminal_pass(order: str) -> None:
+    kept = order if order in ("\x1b[1A", "\x1b[2K", "\x1b[?25l") else ""
+    assert harmless(f"a{order}") == f"a{kept}"
+
+
+def test_a_screen_writes_text_and_colours_and_what_a_live_line_needs() -> None:
+    kept = io.BytesIO()
+    screen = Screen(kept, "utf-8", "backslashreplace", newline="")
+    assert screen.write("\x1b[1;31mred\x1b[0m\r\x1b[1A\x1b[2K✓\n\x1b]0;title\x07\x1b[H\x07") == 39
+    screen.flush()
+    assert (screen.encoding, screen.errors, screen.isatty()) == ("utf-8", "backslashreplace", False)
+    assert kept.getvalue().decode() == "\x1b[1;31mred\x1b[0m\r\x1b[1A\x1b[2K✓\n�"
+
+
+def test_a_command_on_a_terminal_gives_no_orders_of_strangers(home: Path) -> None:
+    """A name in the file of favourites, a folder's name: whatever forgot to clean, the terminal gets no order."""
+    code = (
+        "import sys; from tfgrid_compose.cli import main; main._prepare(); import click; "
+        "click.echo('a\\x1b]52;c;cm0=\\x07b \\x1b[31mred\\x1b[0m'); click.echo('c\\x1b[2Jd', err=True)"
+    )
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    shown = b""
+    with contextlib.suppress(OSError), os.fdopen(terminal, "rb", buffering=0) as screen:
+        while part := screen.read(4096):
+            shown += part
+    assert os.waitpid(pid, 0)[1] == 0
+    assert shown.replace(b"\r\n", b"\n") == b"ab \x1b[31mred\x1b[0m\ncd\n"

@@ -157,16 +157,24 @@ def _domain_lines(domain: dict[str, Any] | None) -> list[str]:
 def logs(app: str | None, follow: bool, since: str | None, lines: int | None, hook: str | None, number: int | None) -> None:
     """Show the app's log from the machine's journal, or the kept output of a hook."""
     from tfgrid_compose.deploy import operate
+    from tfgrid_compose.deploy.known import known_secrets
     from tfgrid_compose.drivers import ssh
+    from tfgrid_compose.observe.plain import coloured
+    from tfgrid_compose.observe.redact import PROCESS
 
+    mark = ssh.new_mark()
     with Store() as store:
         deployment = _find(store, app)
+        PROCESS.add(*known_secrets(store, deployment))
         if hook:
-            click.echo(operate.hook_log(store, deployment, hook, number).read_text(errors="replace"), nl=False)
+            text = PROCESS.text(operate.hook_log(store, deployment, hook, number).read_text(errors="replace"))
+            click.echo("\n".join(map(coloured, text.split("\n"))), nl=False)
             return
         command = operate.journal_command(deployment, follow=follow, since=since, lines=lines)
-        words = operate.shell_argv(store, deployment, command, tty=False, say=_say)
-    ssh.replace_process(words)
+        words = operate.shell_argv(store, deployment, ssh.marked(command, mark, merged=True), tty=False, say=_say)
+    with PROCESS.flow(lambda line: click.echo(coloured(line))) as flow:
+        code = ssh.follow(words, mark, flow.line, PROCESS.text)
+    sys.exit(code)
 
 
 def _over(function: Any) -> Any:

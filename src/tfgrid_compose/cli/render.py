@@ -11,7 +11,7 @@ import click
 from tfgrid_compose.cli import stop
 from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.observe.events import Event, Notice, RunEnded, RunStarted, StepEnded, StepProgress, StepRetry, StepStarted
-from tfgrid_compose.observe.plain import one_line, plain
+from tfgrid_compose.observe.plain import coloured, one_line, plain
 
 _MARKS = {
     "done": ("✓", "green"),
@@ -78,18 +78,19 @@ class Terminal:
         elif isinstance(event, StepEnded):
             self._end(event)
         elif isinstance(event, StepRetry):
-            self._line(f"    {event.reason}")
+            self._line(f"    {one_line(event.reason)}")
             again = f"trying again in {seconds_text(event.wait)} (attempt {event.attempt} of {event.attempts})"
             self._line(click.style(f"    {again}", fg="yellow"))
         elif isinstance(event, Notice):
-            self._line(click.style("Warning: ", fg="yellow") + event.text if event.level == "warning" else event.text)
+            text = plain(event.text)
+            self._line(click.style("Warning: ", fg="yellow") + text if event.level == "warning" else text)
         elif isinstance(event, RunEnded):
             self._stop()
 
     def _begin(self, event: StepStarted) -> None:
         self._step, self._step_at, self._doing = event.step, time.monotonic(), ""
         if self._verbose:
-            self._line(click.style(f"> {event.step}: {event.text}", bold=True))
+            self._line(click.style(f"> {event.step}: {one_line(event.text)}", bold=True))
         if self._live:
             self._start_status()
 
@@ -121,16 +122,18 @@ class Terminal:
         return Text(line, style="cyan", no_wrap=True, overflow="ellipsis")
 
     def _progress(self, event: StepProgress) -> None:
-        self._doing = event.text.strip()
+        self._doing = one_line(event.text)
+        # A hook may colour its lines; nothing else that a terminal obeys is passed on.
+        text = coloured(event.text)
         if self._verbose:
-            self._line(f"  {event.text}")
+            self._line(f"  {text}")
         elif event.milestone and not self._live or event.milestone and event.step in ("setup", "configure", "healthcheck"):
-            self._line(f"    {event.text}")
+            self._line(f"    {text}")
 
     def _end(self, event: StepEnded) -> None:
         self._expected.pop(event.step, None)
         mark, colour = _MARKS[event.outcome]
-        note = f"  {event.text}" if event.text and event.outcome != "failed" else ""
+        note = f"  {one_line(event.text)}" if event.text and event.outcome != "failed" else ""
         self._line(
             f"{click.style(mark, fg=colour)} {event.step:<15}{seconds_text(event.seconds):>8}{click.style(note, dim=True)}"
         )
@@ -161,7 +164,8 @@ def json_lines(event: Event) -> None:
 
 
 def table(headers: list[str], rows: list[list[str]]) -> str:
-    """Columns as wide as their widest value."""
+    """Columns as wide as their widest value; each value on one line, whoever it comes from."""
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
     lines = []
     for row in [headers, *rows]:

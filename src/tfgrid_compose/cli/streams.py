@@ -89,7 +89,12 @@ def _checked(stream: object, number: int) -> io.TextIOWrapper:
         return stream
     encoding = stream.encoding if isinstance(stream, io.TextIOWrapper) else "utf-8"
     raw = io.BufferedWriter(_Stream(number, "wb", closefd=False))
-    return io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=number == 2 or os.isatty(number))
+    if not os.isatty(number):
+        return io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=number == 2)
+    from tfgrid_compose.observe.screen import Screen
+
+    # The last gate: whatever text a command forgot to clean gives no orders to the terminal.
+    return Screen(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 
 def _is_own(stream: io.TextIOWrapper, number: int) -> bool:

@@ -18,7 +18,9 @@ from tfgrid_compose.deploy.releases import left_out, tidy
 from tfgrid_compose.deploy.resume import aim_of
 from tfgrid_compose.deploy.retry import NEVER, Policy
 from tfgrid_compose.deploy.steps.infrastructure import private_keys
+from tfgrid_compose.deploy.steps.platform import ansible_folder
 from tfgrid_compose.deploy.turn import turn
+from tfgrid_compose.drivers import ansible
 from tfgrid_compose.drivers.process import environment as outside
 from tfgrid_compose.errors import GridError, ManifestError
 from tfgrid_compose.grids import git
@@ -106,6 +108,7 @@ def opened(context: Context, write: bool) -> Iterator[None]:
         if write:
             same_payer(context.grid, context.deployment)
             tidy(context.deployment)
+            ansible.forget(ansible_folder(context.deployment.id))
         else:
             context.unchecked += strange_payer(context.grid, context.deployment)
         changes.check(context)

@@ -8,7 +8,8 @@ import os
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tfgrid_compose.drivers.process import die_with_parent, environment, python_
 from tfgrid_compose.errors import EnvironmentError_, PlatformError
 from tfgrid_compose.state import paths
 
+# What Ansible reads when it starts, in memory only.
+_GIVEN = ("variables.json", "inventory.yml")
 _PLUGINS = Path(__file__).parent / "ansible_plugins"
 
 
@@ -138,7 +141,7 @@ def run(
     kept = {key: value for key, value in environment().items() if not key.startswith("ANSIBLE_")}
     env = {**kept, **settings(folder, len(hosts)), "TFGRID_EVENTS_FD": str(writer), "LC_ALL": "C.UTF-8"}
     events = _Events(on_task)
-    with paths.private_log(log) as file:
+    with _forgotten(folder), paths.private_log(log) as file:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, pass_fds=[writer],
             cwd=playbook.parent, start_new_session=True, umask=0o077, preexec_fn=die_with_parent,
@@ -151,6 +154,21 @@ def run(
     if process.returncode != 0:
         raise events.error(playbook, process.returncode, tail, str(log), redact)
     return Outcome(tuple(events.changed), events.tasks)
+
+
+def forget(folder: Path) -> None:
+    """Remove what a run was given: variables with secrets, and addresses. A run that was killed leaves them."""
+    for name in _GIVEN:
+        (folder / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _forgotten(folder: Path) -> Iterator[None]:
+    """However it ends, what Ansible was given does not outlive it."""
+    try:
+        yield
+    finally:
+        forget(folder)
 
 
 def _copy(process: subprocess.Popen[bytes], log: Any, redact: Callable[[str], str]) -> list[str]:

@@ -216,6 +216,30 @@ def relay(words: list[str], mark: str) -> int:
         return process.wait()
 
 
+def follow(words: list[str], mark: str, on_line: Callable[[str], None], clean: Callable[[str], str] = str) -> int:
+    """Run an ssh client whose remote line is marked on one output, passing on each line; returns its exit code.
+
+    Ctrl-C ends it: 130. `clean` takes secrets out of a line that is cut.
+    """
+    lines, last = _Lines(mark, on_line), ""
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(),
+        preexec_fn=die_with_parent,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            for last in output.lines(process.stdout, clean):
+                lines.take(last)
+            code = process.wait()
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            process.terminate()
+    if lines.code is None and last:
+        on_line(last)  # ssh itself says why nothing came.
+    return code if lines.code is None else lines.code
+
+
 def _make_folders(target: Target) -> None:
     paths.private_dir(target.control_path.parent)
     # ssh would make the file readable for everybody.

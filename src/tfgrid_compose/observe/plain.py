@@ -20,7 +20,7 @@ _UNSEEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u20
 _ODD = re.compile(f"[{_UNSEEN}]")
 _ODD_OR_BREAK = re.compile(f"[\t\n{_UNSEEN}]+")
 # Colours, bold, faint, italic, underlined, and back. Not: hidden, blinking, reversed, other fonts.
-_COLOUR = re.compile(
+COLOUR = re.compile(
     r"\x1b\[(?:(?:0|1|2|3|4|22|23|24|3[0-79]|4[0-79]|9[0-7]|10[0-7]|[34]8[;:]5[;:]\d{1,3}|[34]8[;:]2(?:[;:]\d{1,3}){3})?;?)*m"
 )
 _RESET = "\x1b[0m"
@@ -48,7 +48,7 @@ def coloured(line: str) -> str:
     parts, end, colours = [], 0, False
     for found in SEQUENCE.finditer(line):
         parts.append(_ODD.sub("�", line[end : found.start()].replace("\r", " ")))
-        if _COLOUR.fullmatch(found[0]):
+        if COLOUR.fullmatch(found[0]):
             parts.append(found[0])
             colours = True
         end = found.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.deploy import trust
@@ -72,6 +73,11 @@ def hosts(context: Context) -> list[ansible.Host]:
     return found
 
 
+def ansible_folder(deployment: str) -> Path:
+    """Where Ansible gets its files: in memory."""
+    return paths.below(paths.runtime_dir() / "ansible", deployment)
+
+
 def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, Any], *, check: bool = False) -> ansible.Outcome:
     """Run a playbook with the deployment's inventory; its files are kept in memory only. `check` changes nothing."""
     trust.require(context)
@@ -79,7 +85,7 @@ def run_playbook(context: Context, step: str, playbook: Any, values: dict[str, A
         playbook,
         hosts(context),
         values,
-        folder=paths.private_dir(paths.below(paths.runtime_dir() / "ansible", context.deployment.id)),
+        folder=paths.private_dir(ansible_folder(context.deployment.id)),
         log=context.logs / f"{step}.log",
         on_task=lambda name, milestone: context.progress(step, name, milestone),
         redact=context.redactor.text,
