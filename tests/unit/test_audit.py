@@ -195,15 +195,6 @@ def test_a_log_that_was_erased_together_with_its_anchor_is_not_whole(store: Stor
     assert store.verify_audit() is None
 
 
-def test_releases_alone_show_that_a_log_was_erased(store: Store) -> None:
-    fill(store)
-    store.add_release("r1", ID, {})
-    change(store, *ERASED)
-    store.path.with_name(anchor.NAME).unlink()
-    broken = store.verify_audit()
-    assert broken is not None and broken.kind == "unproven"
-
-
 def test_an_anchor_that_nobody_with_the_key_wrote_does_not_count(store: Store) -> None:
     fill(store, 3)
     path = store.path.with_name(anchor.NAME)

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.unit.workbench import REAL_HOOK, Bench, FakeTerraform, contract
 from tfgrid_compose.deploy import operate
-from tfgrid_compose.deploy.steps import tunnel
+from tfgrid_compose.deploy.steps import ship, tunnel
 from tfgrid_compose.deploy.steps.hooks import Ending, Hook
 from tfgrid_compose.deploy.steps.ship import dotenv
 from tfgrid_compose.deploy.tfstate import contracts_in
@@ -115,6 +116,21 @@ def test_our_own_reader_takes_the_dotenv_file_that_we_write(tmp_path: Path, valu
     path = tmp_path / "file.env"
     path.write_text(dotenv({"A": value, "B": "after"}))
     assert read_file(path) == {"A": value, "B": "after"}
+
+
+def test_a_value_of_strangers_adds_no_line_to_state_yaml() -> None:
+    evil = "1\nprimary_ip: 6.6.6.6\x1b]0;x\x07\u2028app_name: y"
+    context: Any = SimpleNamespace(
+        deployment=SimpleNamespace(name="my-app", id="d" * 16, data={"outputs": {"primary_ip_type": evil, "deployment_name": evil}}),
+        app=SimpleNamespace(manifest=SimpleNamespace(version=evil)), pattern=SimpleNamespace(pattern=SimpleNamespace(name="p")),
+        hook_machine=lambda: {"address": "10.5.3.2", "mycelium_ip": evil},
+    )  # fmt: skip
+    text = ship._state_yaml(context)
+    assert [line.partition(":")[0] for line in text.splitlines()] == [
+        "app_name", "app_version", "deployment_id", "pattern_name", "primary_ip", "primary_ip_type", "deployment_name",
+        "wireguard_address", "mycelium_address", "ipv4_address", "ipv6_address", "vm_ip", "mycelium_ip",
+    ]  # fmt: skip
+    assert "app_version: 1 primary_ip: 6.6.6.6 app_name: y\n" in text
 
 
 def test_a_second_up_leaves_nothing_of_the_first_in_the_layout(bench: Bench) -> None:

@@ -103,9 +103,8 @@ class Audit(Database):
                 anchor.write(self.vault, audit=(number, hash), folder=self.path.parent)
 
     def _has_history(self) -> bool:
-        """Whether something was done that the log must tell of."""
-        tables = ("runs", "releases")
-        return any(self._row(f"SELECT 1 FROM {table} LIMIT 1", ()) for table in tables)  # noqa: S608  # fixed names
+        """Whether there are runs, of which the log must tell."""
+        return self._row("SELECT 1 FROM runs LIMIT 1", ()) is not None
 
     def anchor_audit_anew(self) -> None:
         """Take the end of this log for the newest one: after the database was replaced on purpose. Raises `StateError`."""
