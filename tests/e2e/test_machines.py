@@ -19,7 +19,7 @@ def test_a_machine_that_greets_and_restarts_is_understood(cli: Cli, make_app: Ma
     name = removing("e2e-odd-machine")
     greet = 'grep -q Welcome /root/.bashrc || echo "echo Welcome to vm; echo hello >&2" >> /root/.bashrc\n'
     restart = (
-        "[ -e /root/restarted ] || { touch /root/restarted; echo restarting; systemctl reboot; sleep 60; }\necho configured\n"
+        "[ -e /root/restarted ] || { touch /root/restarted; echo restarting; systemctl reboot >/dev/null 2>&1; sleep 60; }\necho configured\n"
     )
     app = make_app(name, setup=greet, configure=restart, healthcheck="exit 0")
     shown = cli.run("up", str(app), "--yes")

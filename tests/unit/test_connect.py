@@ -68,7 +68,7 @@ def test_a_rollback_has_the_networks_of_its_release(bench: Bench) -> None:
     bench.write("src/page", "one\n")
     bench.up()
     bench.write("src/page", "two\n")
-    bench.manifest("network: {provision: 'wireguard, ipv4'}\n")
+    bench.manifest("network: {provision: wireguard}\n")
     bench.up()
     with bench.back("1", write=False) as context:
         assert context.networks.provision == ("wireguard", "mycelium")

@@ -102,7 +102,7 @@ def two(bench: Bench) -> tuple[Release, Release]:
     bench.write("src/gone", "x")
     first = bench.up(variables={"TOKEN": "hunter2-hunter2"})
     bench.manifest(
-        "version: 2.0.0\nresources: {cpu: 2}\nnetwork: {provision: [wireguard, ipv4]}\n"
+        "version: 2.0.0\nresources: {cpu: 2}\nnetwork: {provision: [wireguard]}\n"
         "disks:\n  - {name: data, size: 7, mount: /data}\n"
         "environment:\n  - {name: TOKEN, secret: true}\n  - {name: SAME, default: s}\n"
     )
@@ -117,7 +117,7 @@ def test_two_releases_are_compared_without_any_value_of_the_environment(bench: B
     assert [(item["path"], item["change"]) for item in found.files] == [("src/gone", "removed"), ("src/page", "changed")]
     assert of(found, "src/page")["lines"][-2:] == ["-one", "+two"]
     assert {item["what"]: (item["old"], item["new"]) for item in found.infrastructure} == {
-        "vm cpu": ("1", "2"), "disk data": ("", "7 GB at /data"), "networks": ("wireguard, mycelium", "wireguard, ipv4"),
+        "vm cpu": ("1", "2"), "disk data": ("", "7 GB at /data"), "networks": ("wireguard, mycelium", "wireguard"),
     }  # fmt: skip
     assert found.environment == ["TOKEN"]
     assert "+version: 2.0.0" in found.manifest
@@ -203,8 +203,8 @@ def test_damage_and_a_folder_that_is_gone_are_errors_that_say_so(bench: Bench) -
 
 def test_two_releases_differ_in_where_they_stood_and_what_was_said_about_nodes(bench: Bench) -> None:
     bench.up()
-    bench.up(node=9, size="large")
-    bench.up(node=None, placement=PlacementOptions(countries=("Belgium",)), size="small")
+    bench.up(node=9, size="medium")
+    bench.up(node=None, placement=PlacementOptions(countries=("Belgium",)), size="large")
     first, second, third = (diff.of_release(bench.store, item) for item in reversed(bench.store.releases(bench.deployment.id)))
     moved = {item["what"]: (item["old"], item["new"]) for item in diff.compare(first, second).infrastructure}
     assert moved["vm on node"] == ("7", "9") and "vm cpu" in moved
