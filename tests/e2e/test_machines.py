@@ -18,9 +18,7 @@ pytestmark = pytest.mark.e2e
 def test_a_machine_that_greets_and_restarts_is_understood(cli: Cli, make_app: Make, removing: Callable[[str], str]) -> None:
     name = removing("e2e-odd-machine")
     greet = 'grep -q Welcome /root/.bashrc || echo "echo Welcome to vm; echo hello >&2" >> /root/.bashrc\n'
-    restart = (
-        "[ -e /root/restarted ] || { touch /root/restarted; echo restarting; systemctl reboot >/dev/null 2>&1; sleep 60; }\necho configured\n"
-    )
+    restart = "[ -e /root/restarted ] || { touch /root/restarted; echo restarting; systemctl reboot >/dev/null 2>&1; sleep 60; }\necho configured\n"
     app = make_app(name, setup=greet, configure=restart, healthcheck="exit 0")
     shown = cli.run("up", str(app), "--yes")
     assert "the machine restarted while the hook ran; running the hook again" in shown.stdout + shown.stderr

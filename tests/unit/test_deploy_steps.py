@@ -501,3 +501,21 @@ def test_a_command_of_the_app_gets_the_same_environment_as_its_hooks(real_hooks:
     done = real_hooks.machine.run(operate.app_command(real_hooks.deployment, "show", []))
     seen = json.loads(done.stdout)
     assert {name: seen.get(name) for name in values} == values
+
+
+def test_the_journal_of_a_service_that_died_is_told_with_the_hook(real_hooks: Bench) -> None:
+    real_hooks.manifest("logging: {service: web}\nenvironment: [{name: TOKEN, secret: true}]\n")
+    real_hooks.up(variables={"TOKEN": "hunter2-hunter2"})
+    stubs = {
+        "systemctl": 'case "$1" in list-units) echo "web.service loaded failed failed Web"; echo "db.service x" ;; *) echo failed ;; esac',
+        "journalctl": 'case "$*" in *"-u web.service "*) echo "web[7]: cannot open config: hunter2-hunter2" ;; esac',
+    }
+    for name, text in stubs.items():
+        stub = real_hooks.machine.folder / "bin" / name
+        stub.write_text(f"#!/bin/sh\n{text}\n")
+        stub.chmod(0o755)
+    real_hooks.write("deployment/healthcheck.sh", "#!/bin/sh\necho no answer\nexit 1\n")
+    with pytest.raises(HookError) as caught:
+        real_hooks.up()
+    said = [line for line in caught.value.details if "web" in line]
+    assert said == ["journal of web.service (failed):", "web[7]: cannot open config: «redacted»"]

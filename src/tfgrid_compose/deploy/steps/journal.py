@@ -10,9 +10,10 @@ from tfgrid_compose.errors import ReachError
 _LINES = 8
 # The service that the manifest names, and every unit that has failed; only what was written while the hook ran.
 SCRIPT = """for unit in {service} $(systemctl list-units --failed --plain --no-legend 2>/dev/null | cut -d' ' -f1); do
+case $unit in *.*) ;; *) unit=$unit.service ;; esac
 case " $seen " in *" $unit "*) continue ;; esac; seen="$seen $unit"
 said=$(journalctl -u "$unit" --since=-{seconds}s -n {lines} --no-pager -q -o cat 2>/dev/null)
-[ -z "$said" ] || printf 'journal of %s, which is %s:\\n%s\\n' "$unit" "$(systemctl is-active "$unit")" "$said"
+[ -z "$said" ] || printf 'journal of %s (%s):\\n%s\\n' "$unit" "$(systemctl is-active "$unit")" "$said"
 done"""
 
 
