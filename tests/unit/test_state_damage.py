@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from tfgrid_compose.cli.main import cli
 from tfgrid_compose.errors import StateError, TfgridError
-from tfgrid_compose.state import backups, paths
+from tfgrid_compose.state import backups, paths, watermark
 from tfgrid_compose.state.releases import environment_name
 from tfgrid_compose.state.restore import restore
 from tfgrid_compose.state.store import Deployment, Store
@@ -140,5 +140,9 @@ def test_a_lost_log_of_recent_writes_shows_in_the_audit_log(whole: bytes) -> Non
     os.waitpid(child, 0)
     assert path.with_name("state.db-wal").stat().st_size
     put(whole)
+    error = run(["audit", "verify"]).exception
+    assert isinstance(error, StateError) and (error.code, error.exit_code) == ("state-behind", 10)
+    # Whoever removes the watermark too is met by the anchor.
+    (path.parent / watermark.NAME).unlink()
     done = run(["audit", "verify"])
     assert done.exit_code == 10 and "truncated" in done.stdout

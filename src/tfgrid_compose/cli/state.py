@@ -28,6 +28,8 @@ _GRID = click.option(
 _BROKEN = 10
 _UNSEEN = 7
 _SHORTEST = 8
+# What `check` calls a database that can't be opened; all else is damage.
+_UNOPENED = {"state-lost": "database-lost", "state-behind": "database-behind"}
 
 
 @click.group(epilog="Example:  tfgrid-compose state check")
@@ -142,7 +144,7 @@ def _look(grid: bool | None) -> tuple[list[Problem], View | None]:
             return problems(store, view), view
     except StateError as error:
         text = f"{error.what}: {error.why}" if error.why else error.what
-        kind = "database-lost" if error.code == "state-lost" else "database-damaged"
+        kind = _UNOPENED.get(error.code, "database-damaged")
         return [Problem(kind, text, error.fix or kept.remedy()), *look_beside()], None
 
 
@@ -187,7 +189,8 @@ def _tell(found: list[Problem], view: View | None) -> None:
 def repair(yes: bool, grid: bool | None) -> None:
     """Mend what can be mended without losing anything; says each thing. A backup is made first.
 
-    A damaged or lost database is replaced by the newest good backup; deployments that stand on a grid and are not in it are
+    A damaged or lost database is replaced by the newest good backup; one that lacks its last writes is taken as it is, unless a
+    backup is newer. Deployments that stand on a grid and are not in it are
     listed again, so that `down` removes them.
 
     Exit codes: 0 all is well now, 6 a run goes on, 10 something is left that it can't mend.

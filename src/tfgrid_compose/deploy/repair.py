@@ -23,7 +23,7 @@ from tfgrid_compose.state.audit import audited
 from tfgrid_compose.state.check import look
 from tfgrid_compose.state.problem import Problem
 from tfgrid_compose.state.quiet import held_leases, quiet
-from tfgrid_compose.state.restore import restore, start_anew
+from tfgrid_compose.state.restore import accept_older, newer_backup, restore, start_anew
 from tfgrid_compose.state.store import Deployment, Store
 from tfgrid_compose.words import count, named
 
@@ -237,18 +237,29 @@ def _emptied(store: Store, item: Deployment) -> str:
 def usable_database() -> str:
     """Make the database one that can be opened; returns what was done, empty when it was usable.
 
-    A damaged or lost one is replaced by the newest good backup, or by a new one where there is none. Raises `StateError`.
+    A damaged or lost one is replaced by the newest good backup, or by a new one where there is none. One that lacks what was
+    written last stays, unless a backup is newer. Raises `StateError`.
     """
     try:
         with Store():
             return ""
     except StateError as error:
+        if error.code == "state-behind":
+            return _went_on()
         if error.code not in ("state-damaged", "state-lost"):
             raise
     good = backups.newest_good()
     if good:
         return f"restored the backup {good.name}{_where(restore(good).kept)}"
     return f"began a new database; there was no good backup{_where(start_anew())}"
+
+
+def _went_on() -> str:
+    """Take what is newer, the database or its newest backup, for the newest that there is."""
+    newer = newer_backup()
+    if newer:
+        return f"restored the backup {newer.name}, which is newer than the database was; that one is {restore(newer).kept}"
+    return f"went on with the database as it is, without its last {count(accept_older(), 'write')}"
 
 
 def _where(kept: str) -> str:

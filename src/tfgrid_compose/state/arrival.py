@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tfgrid_compose.errors import TfgridError
-from tfgrid_compose.state import backups
+from tfgrid_compose.state import backups, watermark
 
 if TYPE_CHECKING:
     from tfgrid_compose.state.store import Store
@@ -24,11 +24,12 @@ _OF_MACHINES = ("tfstate", "provider-state", "wireguard")
 
 
 def noted(database: bytes, vault: Vault, source: object, emptied: Collection[str]) -> bytes:
-    """The database with the note, under a code that needs the key. Raises `StateError`."""
+    """The database with the note, under a code that needs the key; newer than the one beside this key. Raises `StateError`."""
     text = json.dumps({"source": source, "emptied": sorted(emptied)})
     with contextlib.closing(backups.in_memory(database)) as db:
         note = f"{vault.code(_PURPOSE, text.encode()).hex()}\n{text}"
         db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FACT, note))
+        watermark.count(db, beyond=watermark.read(vault.folder))
         return bytes(db.serialize())
 
 

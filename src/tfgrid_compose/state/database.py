@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.errors import BusyError, StateError
-from tfgrid_compose.state import backups, paths
+from tfgrid_compose.state import backups, paths, watermark
 from tfgrid_compose.state.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION, run_script
 from tfgrid_compose.state.vault import Vault
+from tfgrid_compose.words import count
 
 # A larger database is not looked through at every start; `state check` does it.
 _QUICK = 16 * 1024**2
@@ -30,13 +31,20 @@ class Database:
     """An open database; what it holds is added by the classes that stand on this one."""
 
     def __init__(self, path: Path | None = None, *, fresh: bool = False) -> None:
-        """Open it, or make it where there never was one; with `fresh` also where one was lost. Raises `StateError`."""
+        """Open it, or make it where there never was one. Raises `StateError`.
+
+        With `fresh`, what was lost is given up: one is also made where it is missing, and one that is older than it was
+        is taken as it is.
+        """
         self.path = path or paths.state_dir() / "state.db"
         paths.private_dir(self.path.parent)
         self.vault = Vault()
         self._fence: tuple[str, int] | None = None
         self._guard = threading.RLock()
         self._fresh = fresh
+        self._noted = False
+        # Before the database, which is then at least as new.
+        self._mark = watermark.read(self.path.parent)
         if not fresh and not _size(self.path) and lived_before(self.path):
             raise lost(self.path)
         try:
@@ -60,6 +68,7 @@ class Database:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._look_through()
+            self._look_whether_newest()
             self._migrate()
 
     def _look_through(self) -> None:
@@ -73,6 +82,16 @@ class Database:
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise damaged(self.path, " ".join(str(found).split()))
+
+    def _look_whether_newest(self) -> None:
+        """Refuse a database that lacks what was committed. An empty one is told by `_migrate`."""
+        if not self._fresh and self._version() and (missing := self.missing_writes()):
+            raise behind(self.path, missing)
+
+    def missing_writes(self) -> int:
+        """How many transactions were committed here and are not in the database. Raises `StateError`."""
+        with self._explained():
+            return max(0, self._mark - watermark.counted(self._db))
 
     def _migrate(self) -> None:
         version = self._version()
@@ -169,7 +188,10 @@ class Database:
                 self._check_file()
                 self._check_fence()
                 yield self._db
+                written = watermark.count(self._db, beyond=self._mark if self._fresh else 0)
                 self._db.execute("COMMIT")
+                watermark.write(self.path.parent, written, sync=not self._noted)
+                self._noted = True
             except BaseException:
                 # On a full disk SQLite has rolled back already; to do it again would hide the reason.
                 if self._db.in_transaction:
@@ -285,15 +307,25 @@ def lost(path: Path) -> StateError:
     """Refuse to make a new database where one is missing: it would look as if nothing had ever been deployed."""
     return StateError(
         f"the database {path} is {'empty' if path.exists() else 'missing'}",
-        why="there was one before: its key or its backups are still there",
+        why="there was one before: files that were made with it are still there",
         fix=backups.remedy(),
         code="state-lost",
     )
 
 
+def behind(path: Path, missing: int) -> StateError:
+    """Refuse a database that is older than what was committed: what it has forgotten would be bought again, or paid on."""
+    return StateError(
+        f"the database {path} is older than it was: {count(missing, 'write')} {'is' if missing == 1 else 'are'} missing",
+        why=f"its log `{path.name}-wal` was deleted before what it held was in the database, or an older copy was put here",
+        fix="tfgrid-compose state repair goes on with the newest that is left; or put the log back before",
+        code="state-behind",
+    )
+
+
 def lived_before(path: Path) -> bool:
-    """Whether a database stood here before: a key was made for it, an anchor, or a backup of it."""
-    traces = ("key", "anchor")
+    """Whether a database stood here before: something was written, a key was made for it, an anchor, or a backup of it."""
+    traces = (watermark.NAME, "key", "anchor")
     return any((path.parent / name).exists() for name in traces) or (path.parent == paths.state_dir() and bool(backups.listed()))
 
 

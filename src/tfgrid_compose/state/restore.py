@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfgrid_compose.errors import StateError
-from tfgrid_compose.state import anchor, backups, paths
+from tfgrid_compose.state import anchor, backups, paths, watermark
 from tfgrid_compose.state.audit import GENESIS, link
 from tfgrid_compose.state.backups import Backup
 from tfgrid_compose.state.quiet import quiet
@@ -66,6 +66,29 @@ def start_anew(database: Path | None = None) -> str:
     return kept
 
 
+def accept_older(database: Path | None = None) -> int:
+    """Go on with a database that lacks what was committed last; returns how many writes are lost. Raises `StateError`."""
+    path = database or paths.state_dir() / "state.db"
+    with quiet("going on with an older database"), Store(path, fresh=True) as store:
+        lost = store.missing_writes()
+        entries = _accept(store)
+        store.append_audit(action="state accept", writes_lost=lost, entries_lost=entries)
+    return lost
+
+
+def newer_backup(database: Path | None = None) -> Backup | None:
+    """The newest good backup, when it holds writes that the database lacks."""
+    path, good = database or paths.state_dir() / "state.db", backups.newest_good()
+    content = good.content() if good else None
+    if content is None:
+        return None
+    try:
+        with contextlib.closing(backups.in_memory(content)) as db, _reading(path) as present:
+            return good if watermark.counted(db) > watermark.counted(present) else None
+    except backups.UNREADABLE:
+        return None
+
+
 def _accept(store: Store) -> int:
     """Make the anchor and the seals of secrets fit the database that is there now; returns how many audit entries it lacks.
 
@@ -97,6 +120,8 @@ def _prepared(content: bytes, path: Path) -> tuple[Path, int]:
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             backups.migrate(db, version)
             entries = _carry_over(path, db)
+            # It takes the place of all that was written here.
+            watermark.count(db, beyond=watermark.read(path.parent))
             data = bytes(db.serialize())
     except backups.UNREADABLE as error:
         raise StateError(

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tfgrid_compose.errors import StateError
-from tfgrid_compose.state import backups, paths
+from tfgrid_compose.state import backups, paths, watermark
 from tfgrid_compose.state.store import Store
 
 A, B = "a" * 16, "b" * 16
@@ -47,9 +47,11 @@ def copy_of(store: Store) -> bytes:
 
 
 def put_back(store: Store, content: bytes) -> Store:
+    """Put another database in its place, as somebody would who also removes whatever needs no key."""
     store.close()
     for suffix in ("-wal", "-shm"):
         Path(f"{database()}{suffix}").unlink(missing_ok=True)
+    database().with_name(watermark.NAME).unlink(missing_ok=True)
     database().write_bytes(content)
     return Store()
 
