@@ -135,8 +135,7 @@ def _install(patch: pytest.MonkeyPatch) -> None:
     for module in (wireguard, down_module):
         patch.setattr(module, "run", host_run)
     patch.setattr(wireguard, "is_up", lambda interface: interface in world().tunnels)
-    patch.setattr(wireguard, "as_root", list)
-    patch.setattr(wireguard, "_writable", lambda: False)
+    patch.setattr(wireguard, "as_root", lambda argv, **_: list(argv))
     patch.setattr(wireguard, "_SOCKETS", Path("/nonexistent"))
     # The same pattern is read thousands of times.
     patch.setattr(patterns, "load", functools.cache(patterns.load))
