@@ -62,7 +62,7 @@ def is_row(line: str) -> bool:
     if not _ROW_AT_ALL.match(b"\n" + raw + b"\n"):
         return False
     found = _digits(raw)
-    return (found is not None and len(found[0]) > 1) or _CELLS.match(raw) is not None
+    return (found is not None and (len(found[0]) > 1 or found[1] > 0)) or _CELLS.match(raw) is not None
 
 
 def blocks(raw: bytes) -> Iterator[Block]:

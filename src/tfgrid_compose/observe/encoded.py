@@ -25,7 +25,7 @@ LOWER = _ALL.lower()
 # The second alphabet of base64 has other signs for two values.
 ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
 NOT_BASE64 = bytes(set(_ALL) - set(_BASE64.encode()) - set(b"-_"))
-_NOT_BASE32 = bytes(set(_ALL) - set(_BASE32.encode()))
+NOT_BASE32 = bytes(set(_ALL) - set(_BASE32.encode()))
 NOT_HEX = bytes(set(_ALL) - set(_HEX))
 _HEX_PREFIX = re.compile(rb"0[xX]|\\x")
 _LETTER = re.compile(rb"[A-Za-z0-9]")
@@ -102,7 +102,7 @@ class Search:
     def _at_one_depth(self, raw: bytes) -> Iterator[Span]:
         yield from self._in_hex(raw)
         yield from _in_groups(raw, seen_as(raw, ONE_ALPHABET, NOT_BASE64), NOT_BASE64, self._base64)
-        yield from _in_groups(raw, seen_as(raw, None, _NOT_BASE32), _NOT_BASE32, self._base32)
+        yield from _in_groups(raw, seen_as(raw, None, NOT_BASE32), NOT_BASE32, self._base32)
         for block in blocks(raw):
             for needle in self._needles:
                 for start in _occurrences(block.data, needle.data):
@@ -183,6 +183,9 @@ _ESCAPE = re.compile(
     rb"%([0-9A-Fa-f]{2})|\\{1,4}(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-7]{3})|([nrt])|([^A-Za-z0-9\\]|\\))"
     rb"|&#0{0,6}([0-9]{1,7});|&#[xX]0{0,6}([0-9A-Fa-f]{1,6});|&(amp|lt|gt|quot|apos);"
 )
+_HALF = re.compile(
+    rb"(?:%[0-9A-Fa-f]?|\\{1,4}(?:x[0-9A-Fa-f]?|u[0-9A-Fa-f]{0,3}|U[0-9A-Fa-f]{0,7}|[0-7]{0,2})|&#?[0-9A-Fa-fxX]{0,7})$"
+)
 _SHORT = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 
@@ -208,12 +211,12 @@ def _meaning(found: re.Match[bytes]) -> bytes:
 
 
 def readings(raw: bytes) -> Iterator[bytes]:
-    """A text with its escapes read out once, twice, and so on."""
+    """A text with its escapes read out once, twice, and so on; one that is cut off at the end is left out."""
     for _ in range(_DEPTH):
-        read = _Read(raw)
+        read = _Read(_HALF.sub(b"", raw))
         if not read.changed:
             return
-        raw = read.text
+        raw = _HALF.sub(b"", read.text)
         yield raw
 
 

@@ -78,31 +78,36 @@ class _Beginnings:
         self.count = len(known)
         self._plain: _Index = {}
         self._base64: _Index = {}
+        self._base32: _Index = {}
         self._hex: _Index = {}
         for item in known:
             _learn(self._plain, item.flat)
             _learn(self._hex, item.needle.hex, 4)
             for form in item.needle.base64:
-                _learn(self._base64, form.certain, 3)
+                _learn(self._base64, form.certain, 3, more=bool(form.after))
+            for form in item.needle.base32:
+                _learn(self._base32, form.certain, 4, more=bool(form.after))
 
     def end(self, tail: str) -> bool:
         """Whether a text ends in one of them."""
-        text = SEQUENCE.sub("", tail) if "\x1b" in tail else tail
-        if _ends(self._plain, text):
-            return True
-        raw = as_bytes(text)
-        if any(_ends(self._plain, read.decode(errors="replace")) for read in encoded.readings(raw)):
-            return True
-        return _ends(self._base64, encoded.seen_as(raw, encoded.ONE_ALPHABET, encoded.NOT_BASE64)) or _ends(
-            self._hex, encoded.seen_as(encoded.without_prefixes(raw), encoded.LOWER, encoded.NOT_HEX)
+        raw = as_bytes(SEQUENCE.sub("", tail) if "\x1b" in tail else tail)
+        return any(self._ends_in_one(read) for read in (raw, *encoded.readings(raw)))
+
+    def _ends_in_one(self, raw: bytes) -> bool:
+        return (
+            _ends(self._plain, raw.decode(errors="ignore"))
+            or _ends(self._base64, encoded.seen_as(raw, encoded.ONE_ALPHABET, encoded.NOT_BASE64))
+            or _ends(self._base32, encoded.seen_as(raw, None, encoded.NOT_BASE32))
+            or _ends(self._hex, encoded.seen_as(encoded.without_prefixes(raw), encoded.LOWER, encoded.NOT_HEX))
         )
 
 
 _Index = dict[str, list[tuple[str, int]]]
 
 
-def _learn(index: _Index, whole: str, least: int = _TELLING) -> None:
-    for length in range(least, len(whole)):
+def _learn(index: _Index, whole: str, least: int = _TELLING, more: bool = False) -> None:
+    # With `more` the certain signs are not all: one that holds bits of a neighbour follows.
+    for length in range(least, len(whole) + more):
         index.setdefault(whole[length - 2 : length], []).append((whole, length))
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GENESIS = "0" * 64
 # What the anchor says when it was made before the first entry.
 _BEGUN = (0, GENESIS)
+# The first version of the database that has the log; runs of older ones are in none.
+_FIRST_VERSION = 2
 
 
 def link(previous: str, entry: str) -> str:
@@ -101,6 +103,12 @@ class Audit(Database):
             begun = mark is not None and mark.audit == _BEGUN
             if begun or (mark and self._row("SELECT 1 FROM audit WHERE seq = ? AND hash = ?", mark.audit)):
                 anchor.write(self.vault, audit=(number, hash), folder=self.path.parent)
+
+    def _before_migration(self, version: int) -> None:
+        super()._before_migration(version)
+        if version < _FIRST_VERSION:
+            with suppress(StateError):
+                anchor.write(self.vault, audit=_BEGUN, folder=self.path.parent)
 
     def _has_history(self) -> bool:
         """Whether there are runs, of which the log must tell."""

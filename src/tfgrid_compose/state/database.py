@@ -106,6 +106,7 @@ class Database:
             return
         if version:
             backups.save(self.path, f"schema-{version}")
+            self._before_migration(version)
         with self.write() as db:
             # Another process may have done it while we waited for the lock.
             version = self._version()
@@ -116,6 +117,9 @@ class Database:
             for target in range(version + 1, SCHEMA_VERSION + 1) if version else ():
                 run_script(db, MIGRATIONS[target])
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _before_migration(self, version: int) -> None:
+        """What must be known outside before a database of an older version is changed."""
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
