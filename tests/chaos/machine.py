@@ -276,7 +276,7 @@ def _followed(machine: Machine, hook: HookRun, order: dict[str, Any]) -> Script:
 
 
 def _word(machine: Machine, order: dict[str, Any], **how: Any) -> str:
-    return order["token"] + json.dumps({**how, "machine": str(machine.boots)})
+    return "#" + json.dumps({**how, "machine": str(machine.boots)})
 
 
 def _follow(machine: Machine, match: dict[str, str], input: bytes) -> Script:

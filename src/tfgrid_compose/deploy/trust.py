@@ -7,12 +7,14 @@ providers). No list of what is forbidden would be complete, so the plan says it 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.errors import UsageError
-from tfgrid_compose.patterns.load import BUILTIN, tree_digest
+from tfgrid_compose.patterns.load import BUILTIN
 
 # As many as there are releases to go back to, and some.
 _KEPT = 20
@@ -20,43 +22,57 @@ _KEPT = 20
 
 @dataclass(frozen=True)
 class LocalCode:
-    """What runs here, in words, and a digest that changes with it."""
+    """What runs here, in words, and a digest that changes with it. `ours` came with tfgrid-compose itself."""
 
     what: str
     digest: str
+    ours: bool = False
 
 
 def unseen(context: Context) -> tuple[LocalCode, ...]:
     """Code of others that would run here and that nobody has agreed to yet for this deployment."""
-    agreed = context.deployment.data.get("agreed_code", [])
-    return tuple(item for item in _local_code(context) if item.digest not in agreed)
+    agreed = context.deployment.data.get("agreed_code")
+    if agreed is None and context.release is not None:
+        return ()  # Made on this computer before this was remembered: what its releases bring has run here.
+    return tuple(item for item in _local_code(context) if not item.ours and item.digest not in (agreed or []))
 
 
 def _local_code(context: Context) -> list[LocalCode]:
     who = "root" if os.geteuid() == 0 else "you"
-    found = []
+    pattern, found = context.pattern, []
     playbook = context.app.playbook()
     if playbook is not None:
         what = f"deployment/playbook.yml of {context.app.manifest.name}: Ansible runs it on this computer, as {who}"
-        found.append(LocalCode(what, tree_digest(playbook.parent)))
-    pattern = context.pattern
-    if not pattern.folder.is_relative_to(BUILTIN):
-        what = f"pattern {pattern.pattern.name} in {pattern.folder}: Terraform and Ansible run it on this computer, as {who}"
-        found.append(LocalCode(what, f"{pattern.infrastructure_digest}{pattern.platform_digest}"))
+        found.append(LocalCode(what, digest_of(playbook.parent)))
+    digest, builtin = digest_of(pattern.folder), BUILTIN / pattern.pattern.name
+    what = f"pattern {pattern.pattern.name} in {pattern.folder}: Terraform and Ansible run it on this computer, as {who}"
+    found.append(LocalCode(what, digest, ours=builtin.is_dir() and digest == digest_of(builtin)))
     return found
+
+
+def digest_of(folder: Path) -> str:
+    """64 hex digits that change with anything below a folder: names, contents, where links lead."""
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            what = f"link {os.readlink(path)!r}"
+        elif path.is_file():
+            what = f"file {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        else:
+            continue
+        lines.append(f"{path.relative_to(folder).as_posix()!r} {what}\n")
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def require(context: Context) -> None:
     """Raise `UsageError` unless somebody agreed to all code of others that runs here; remember to what."""
     new = unseen(context)
-    if not new:
-        return
-    if not context.trust:
+    if new and not context.trust:
         raise no_consent(new)
-    if context.only_plan:
-        return
-    agreed = [*context.deployment.data.get("agreed_code", []), *(item.digest for item in new)]
-    context.remember(agreed_code=agreed[-_KEPT:])
+    agreed = context.deployment.data.get("agreed_code") or []
+    fresh = [item.digest for item in _local_code(context) if item.digest not in agreed]
+    if fresh and not context.only_plan:
+        context.remember(agreed_code=[*agreed, *fresh][-_KEPT:])
 
 
 def no_consent(code: tuple[LocalCode, ...]) -> UsageError:

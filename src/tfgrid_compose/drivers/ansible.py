@@ -90,6 +90,8 @@ def settings(folder: Path, forks: int) -> dict[str, str]:
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_TIMEOUT": "30",
+        # What it compiled would stand in the folder whose content somebody agreed to.
+        "PYTHONDONTWRITEBYTECODE": "1",
         # Modules write their arguments, secrets among them, to the machine's journal: "Invoked with …".
         "ANSIBLE_NO_TARGET_SYSLOG": "True",
         # What a playbook marks as private is so in output too, and no value of ours is written to a log of Ansible's own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import secrets
 import shlex
 import socket
@@ -160,44 +161,55 @@ def marked(command: str, mark: str, *, merged: bool = False) -> str:
     script = f"""printf '%s\\n' {mark}; {other}
 ({command}
 )
-code=$?; printf '\\n%s %s\\n' {mark} "$code"; exit "$code"
+code=$?; printf '\\n%s %s.\\n' {mark} "$code"; exit "$code"
 """
     return f"exec /bin/sh -c {shlex.quote(script)}"
 
 
 def unmarked(output: bytes, mark: str) -> tuple[bytes, int | None]:
-    """(what stands between the marks, the exit code); the code is None where the second mark did not arrive."""
+    """(what stands between the marks, the exit code); the code is None where the second mark did not arrive whole."""
     word = mark.encode()
     _, found, rest = output.partition(word + b"\n")
-    answer, ended, code = (rest if found else output).rpartition(b"\n" + word + b" ")
-    if not ended:
-        return rest if found else output, None
-    return answer, int(code.split(b"\n")[0])
+    rest = rest if found else output
+    answer, ended, code = rest.rpartition(b"\n" + word + b" ")
+    number = re.match(rb"(\d+)\.\n", code) if ended else None
+    return (answer, int(number[1])) if number else (rest, None)
 
 
 class _Lines:
-    """Lines of a stream with marks: passes on what stands between them, and keeps the exit code."""
+    """Lines of a stream with marks: passes on what stands between them, and keeps the exit code.
+
+    The marks stand in the list of processes, where every program of the machine reads them: only the very last line can
+    be the second mark.
+    """
 
     def __init__(self, mark: str, on_line: Callable[[str], None]) -> None:
         self._mark, self._on_line = mark, on_line
-        self._begun = self._blank = False
-        self.code: int | None = None
+        self._end = re.compile(rf"{re.escape(mark)} (\d+)\.")
+        self._begun = False
+        # An empty line, and a mark behind it: whether they are output or the end is known with the next line.
+        self._held: list[str] = []
+
+    @property
+    def code(self) -> int | None:
+        """The exit code; None when the connection ended before the command did."""
+        found = self._end.fullmatch(self._held[-1]) if self._held else None
+        return int(found[1]) if found else None
 
     def take(self, line: str) -> None:
+        """The next line of the stream."""
         if not self._begun:
             self._begun = line == self._mark
-            return
-        if line.startswith(f"{self._mark} "):
+        elif self._end.fullmatch(line) and self._held == [""]:
             # The mark stands behind a line end of its own, which makes an empty line behind a whole one.
-            self.code = int(line.split(" ")[1])
-            return
-        if self.code is not None:
-            return
-        if self._blank:
-            self._on_line("")
-        self._blank = not line
-        if line:
-            self._on_line(line)
+            self._held.append(line)
+        else:
+            for held in self._held:
+                self._on_line(held)
+            waits = not line or self._end.fullmatch(line)
+            self._held = [line] if waits else []
+            if not waits:
+                self._on_line(line)
 
 
 def relay(words: list[str], mark: str) -> int:

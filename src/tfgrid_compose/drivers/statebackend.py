@@ -41,6 +41,8 @@ class _Refusal(Exception):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # As many as there are threads: beyond it the kernel lets a client wait that we would refuse at once.
+    request_queue_size = _CONNECTIONS
 
     def __init__(self, load: Load, save: Save, password: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

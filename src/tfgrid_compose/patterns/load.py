@@ -45,12 +45,12 @@ class LoadedPattern:
     @cached_property
     def infrastructure_digest(self) -> str:
         """Changes when any Terraform file changes."""
-        return tree_digest(self.infrastructure)
+        return _tree_digest(self.infrastructure)
 
     @cached_property
     def platform_digest(self) -> str:
         """Changes when anything of the platform changes."""
-        return tree_digest(self.playbook.parent)
+        return _tree_digest(self.playbook.parent)
 
 
 def folders() -> Iterator[Path]:
@@ -133,8 +133,7 @@ def _is_below(name: str) -> bool:
     return "\0" not in name and not os.path.isabs(name) and Path(os.path.normpath(name)).parts[:1] != ("..",)
 
 
-def tree_digest(folder: Path) -> str:
-    """A digest of all files below a folder, 16 hex digits."""
+def _tree_digest(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -111,8 +111,8 @@ class Audit(Database):
                 anchor.write(self.vault, audit=_BEGUN, folder=self.path.parent)
 
     def _has_history(self) -> bool:
-        """Whether there are runs, of which the log must tell."""
-        return self._row("SELECT 1 FROM runs LIMIT 1", ()) is not None
+        """Whether there are runs of which the log must tell: those of version 1, which had no log, say not who ran them."""
+        return self._row("SELECT 1 FROM runs WHERE who != '' LIMIT 1", ()) is not None
 
     def anchor_audit_anew(self) -> None:
         """Take the end of this log for the newest one: after the database was replaced on purpose. Raises `StateError`."""

@@ -159,6 +159,8 @@ def _looked_through(database: bytes, facts: dict[str, Any]) -> bytes:
         fresh = rebuilt(database)
         with contextlib.closing(backups.in_memory(fresh)) as db:
             db.row_factory = sqlite3.Row
+            _agree_to_nothing(db)
+            fresh = db.serialize()
             rows = db.execute("SELECT id, name, network, data FROM deployments").fetchall()
             odd = next(odd_rows(lambda statement, values: db.execute(statement, values).fetchall()), "")
             odd = odd or next((text for row in rows if (text := _odd_row(*row))), "")
@@ -173,6 +175,14 @@ def _looked_through(database: bytes, facts: dict[str, Any]) -> bytes:
     if unknown is not None:
         raise _unusable(f"{unknown!r} is no id of a deployment")
     return fresh
+
+
+def _agree_to_nothing(db: sqlite3.Connection) -> None:
+    """What was agreed to run on another computer was not agreed to run here."""
+    for id, text in db.execute("SELECT id, data FROM deployments").fetchall():
+        with contextlib.suppress(ValueError, TypeError, RecursionError):  # What is no record is refused with all the rest.
+            data = parsed(text)
+            db.execute("UPDATE deployments SET data = ? WHERE id = ?", (json.dumps({**dict(data), "agreed_code": []}), id))
 
 
 def _odd_row(id: str, name: str, network: str, data: str) -> str:

@@ -7,7 +7,7 @@ bounds, and writes down how the hook ended: whatever number it exits with, it is
 
 from __future__ import annotations
 
-import errno
+import ctypes
 import json
 import os
 import select
@@ -16,17 +16,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 Order = dict[str, Any]
-# A longer line is cut. So is what exceeds the log: it lies in memory, and so does what follows it on the other side.
-LINE_BYTES = 16 * 1024
+# A longer line is cut, and so is what exceeds the log: it lies in memory. The other side cuts lines sooner, with the room
+# that it needs to know a secret at the cut; the log is cut between two lines.
+LINE_BYTES = 96 * 1024
 LOG_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 64 * 1024
 _GRACE = 10.0
 _POLL = 0.05
+_SET_NAME, _SET_SUBREAPER = 15, 36  # prctl(2)
 
 
 class Cutter:
@@ -37,41 +40,55 @@ class Cutter:
     ) -> None:
         self._write, self._line, self._total, self._keep = write, line, total, tail
         self._column = self._cut = self._written = self._dropped = 0
-        self._tail = b""
+        self._full = False
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they come."""
+        if self._column + len(data) <= self._line:
+            # No line of these can be too long: the usual case, at the speed of a copy.
+            self._out(data)
+            end = data.rfind(b"\n")
+            self._column = self._column + len(data) if end < 0 else len(data) - end - 1
+            return
         for part in data.splitlines(keepends=True):
+            whole = part.endswith(b"\n")
+            body = part[:-1] if whole else part
             room = max(0, self._line - self._column)
-            body, end = (part[:-1], part[-1:]) if part.endswith((b"\n", b"\r")) else (part, b"")
             self._out(body[:room])
             self._cut += len(body[room:])
             self._column += len(body)
-            if end:
-                self._end_line(end)
+            if whole:
+                self._end_line()
 
     def close(self) -> None:
         """No more comes: the end of what was too much is passed on."""
         if self._cut:
-            self._end_line(b"\n")
+            self._end_line()
         if self._dropped:
-            left = self._dropped - len(self._tail)
-            self._write(b"\n... %d bytes of output left out ...\n" % left + self._tail)
+            tail = b"".join(self._tail)[-self._keep :].partition(b"\n")[2]
+            self._write(b"\n... %d bytes of output left out ...\n" % (self._dropped - len(tail)) + tail)
 
-    def _end_line(self, end: bytes) -> None:
-        if self._cut:
-            self._out(b" ... %d bytes of this line left out" % self._cut)
-        self._out(end)
+    def _end_line(self) -> None:
+        self._out(b" ... %d bytes of this line left out\n" % self._cut if self._cut else b"\n")
         self._column = self._cut = 0
 
     def _out(self, data: bytes) -> None:
-        room = max(0, self._total - self._written)
-        if data[:room]:
-            self._write(data[:room])
-            self._written += len(data[:room])
-        if data[room:]:
-            self._dropped += len(data[room:])
-            self._tail = (self._tail + data[room:])[-self._keep :]
+        if not self._full:
+            room = self._total - self._written
+            if len(data) <= room:
+                self._write(data)
+                self._written += len(data)
+                return
+            last = data.rfind(b"\n", 0, room) + 1
+            self._write(data[:last])
+            data, self._full = data[last:], True
+        self._dropped += len(data)
+        self._tail.append(data)
+        self._tail_size += len(data)
+        while self._tail and self._tail_size - len(self._tail[0]) >= self._keep:
+            self._tail_size -= len(self._tail.popleft())
 
 
 def path_of(order: Order, kind: str) -> str:
@@ -98,18 +115,35 @@ def alive(pid: int) -> bool:
     return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
 
 
-def session(leader: int) -> list[int]:
-    """Processes of a session, its leader included."""
+def started(pid: int) -> str:
+    """When a process began; with its number it names it, as numbers come again."""
+    return (read(f"/proc/{pid}/stat").rpartition(")")[2].split() + [""] * 20)[19]
+
+
+def processes() -> list[tuple[int, int, int]]:
+    """(pid, parent, session) of all that run."""
     found = []
     for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as file:
-                state, _, _, sid = file.read().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(sid) == leader and state != "Z":
-            found.append(int(name))
+        words = read(f"/proc/{name}/stat").rpartition(")")[2].split()[:4]
+        if words and words[0] != "Z":
+            found.append((int(name), int(words[1]), int(words[3])))
     return found
+
+
+def session(leader: int) -> list[int]:
+    """Processes of a session, its leader included."""
+    return [pid for pid, _, sid in processes() if sid == leader]
+
+
+def others() -> list[int]:
+    """The hook's processes: the keeper's session, and all that descends from it by whatever way."""
+    mine, all_of_them = os.getpid(), processes()
+    found: set[int] = set()
+    while True:
+        more = {pid for pid, parent, sid in all_of_them if sid == mine or parent == mine or parent in found} - found - {mine}
+        if not more:
+            return sorted(found)
+        found |= more
 
 
 def send(number: int, pids: Iterable[int]) -> None:
@@ -136,20 +170,30 @@ def write(path: str, text: str) -> None:
     os.rename(path + ".new", path)
 
 
-def stop_others(runs: str) -> None:
+def keeper_of(order: Order) -> int:
+    """The pid of a hook's keeper; 0 when there is none, or its number is another process by now."""
+    pid, _, began = read(path_of(order, "pid")).strip().partition(" ")
+    if not pid.isdecimal() or (alive(int(pid)) and began and began != started(int(pid))):
+        return 0
+    return int(pid)
+
+
+def stop_others(order: Order) -> None:
     """End hooks of runs that were cut off: none may work beside the next one."""
-    names = [name for name in os.listdir(runs) if name.endswith(".pid")]
-    for name in names:
-        pid = read(os.path.join(runs, name)).strip()
-        # One that wrote how it ended has ended; its number may be another process by now.
-        if pid.isdecimal() and not os.path.exists(os.path.join(runs, name[:-4] + ".rc")):
-            send(signal.SIGTERM, session(int(pid)))
+    runs, mine = order["runs"], order["id"]
+    for name in [name for name in os.listdir(runs) if name.endswith(".pid")]:
+        other = dict(order, id=name[:-4])
+        # One that wrote how it ended has ended.
+        pid = 0 if os.path.exists(path_of(other, "rc")) else keeper_of(other)
+        if pid:
+            send(signal.SIGTERM, session(pid))
             end = time.monotonic() + _GRACE
-            while session(int(pid)) and time.monotonic() < end:
+            while session(pid) and time.monotonic() < end:
                 time.sleep(_POLL)
-            send(signal.SIGKILL, session(int(pid)))
+            send(signal.SIGKILL, session(pid))
     for name in os.listdir(runs):
-        os.unlink(os.path.join(runs, name))
+        if name != f"{mine}.stop":
+            os.unlink(os.path.join(runs, name))
 
 
 # The keeper
@@ -158,6 +202,8 @@ def stop_others(runs: str) -> None:
 def keep(order: Order) -> None:
     """In a process of its own: start the hook, pass its output on, stop it in time, write how it ended."""
     os.setsid()
+    # What a hook leaves without a parent stays ours while it runs, so that all of it can be ended.
+    prctl(_SET_SUBREAPER, 1)
     stopped: list[float] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(time.monotonic()))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -166,27 +212,37 @@ def keep(order: Order) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     log = os.open(path_of(order, "log"), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    write(path_of(order, "pid"), str(os.getpid()))
+    write(path_of(order, "pid"), f"{os.getpid()} {started(os.getpid())}\n")
+    if os.path.exists(path_of(order, "stop")):
+        finish(order, {"how": "stopped"})
+        return
     reader, writer = os.pipe()
-    started = time.monotonic()
+    began = time.monotonic()
     try:
         process = start(order, writer)
-    except OSError as error:
-        os.close(writer)
+    except (OSError, ValueError) as error:
         finish(order, {"how": "unstarted", "why": why_not(order, error)})
         return
-    os.close(writer)
+    finally:
+        os.close(writer)
     cutter = Cutter(lambda data: to_log(log, data))
-    how = watch(order, process, reader, cutter, started, stopped)
+    how = watch(order, process, reader, cutter, began, stopped)
     open_end = drain(reader, cutter)
     cutter.close()
-    how["seconds"] = time.monotonic() - started
+    how["seconds"] = time.monotonic() - began
     finish(order, how)
     if open_end:
         # A program that the hook left in the background still has the pipe; without a reader its next word would end it.
+        prctl(_SET_SUBREAPER, 0)
         os.set_blocking(reader, True)
         os.dup2(reader, 0)
         os.execvp("cat", ["cat"])
+
+
+def prctl(what: int, value: Any) -> None:
+    """Set a property of this process; what the kernel does not know is left."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(what, value, 0, 0, 0)
 
 
 def start(order: Order, writer: int) -> subprocess.Popen[bytes]:
@@ -210,15 +266,15 @@ def usual_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def why_not(order: Order, error: OSError) -> str:
+def why_not(order: Order, error: Exception) -> str:
     """Why a script could not be started."""
     try:
         noexec = os.statvfs(order["script"]).f_flag & os.ST_NOEXEC
     except OSError:
         noexec = False
-    if error.errno == errno.EACCES and noexec:
+    if isinstance(error, PermissionError) and noexec:
         return f"{order['folder']} is mounted noexec"
-    return error.strerror or str(error)
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def watch(
@@ -245,11 +301,6 @@ def watch(
     if process.returncode < 0:
         return {"how": "signal", "code": -process.returncode}
     return {"how": "exit", "code": process.returncode}
-
-
-def others() -> list[int]:
-    """The hook's processes: the session without its keeper."""
-    return [pid for pid in session(os.getpid()) if pid != os.getpid()]
 
 
 def machine_stops() -> bool:
@@ -295,58 +346,66 @@ def finish(order: Order, how: dict[str, Any]) -> None:
     write(path_of(order, "rc"), json.dumps(how))
 
 
-# What listens on the other side
+# What listens on the other side. Each line says whose it is by its first sign, so that no hook can speak for us:
+# `|` and a number before a line of the hook, `#` before a word of ours.
 
 
 def say(order: Order, how: dict[str, Any]) -> None:
-    """One line of ours, told from the hook's own by a word that it can't know."""
-    sys.stdout.buffer.write((order["token"] + json.dumps(dict(how, machine=machine())) + "\n").encode())
+    """One word of ours."""
+    told(b"#" + json.dumps(dict(how, machine=machine())).encode() + b"\n")
+
+
+def told(data: bytes) -> None:
+    """Write to the other side."""
+    sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 
 def follow(order: Order) -> None:
     """Pass on the hook's output behind the lines that were seen, and at the end say how it ended."""
-    pid = read(path_of(order, "pid")).strip()
+    pid = keeper_of(order)
     if not pid:
         say(order, {"how": "gone"})
         return
-    skip, last = order.get("lines", 0), b"\n"
+    skip, number, rest = order.get("lines", 0), 0, b""
     with open(path_of(order, "log"), "rb") as log:
         while True:
-            over = os.path.exists(path_of(order, "rc"))
-            ended = over or not alive(int(pid))
+            ended = os.path.exists(path_of(order, "rc")) or not alive(pid)
             data = log.read(1 << 20)
-            while data and skip:
-                head, newline, data = data.partition(b"\n")
-                skip -= bool(newline)
-            if data:
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-                last = data[-1:]
-            elif ended:
+            *lines, rest = (rest + data).split(b"\n")
+            if not data and ended and rest:
+                lines, rest = [rest], b""
+            out = []
+            for line in lines:
+                number += 1
+                if number > skip:
+                    out.append(b"|%d %s\n" % (number, line.rstrip(b"\r")))
+            told(b"".join(out))
+            if not data and ended:
                 break
-            else:
+            if not data:
                 time.sleep(_POLL)
-    if last != b"\n":
-        sys.stdout.buffer.write(b"\n")
-    # Without a word the keeper was killed from outside.
-    say(order, json.loads(read(path_of(order, "rc")) or '{"how": "signal", "code": 9}'))
+    how = read(path_of(order, "rc"))
+    if not how:
+        # Without a word the keeper was killed from outside; nothing looks after the hook any more.
+        send(signal.SIGKILL, session(pid))
+    say(order, json.loads(how or '{"how": "signal", "code": 9}'))
 
 
 def run(order: Order) -> None:
     """Start the hook, then follow it."""
     os.makedirs(order["runs"], mode=0o700, exist_ok=True)
     os.chmod(order["runs"], 0o700)
-    stop_others(order["runs"])
+    stop_others(order)
     pid = os.fork()
     if pid == 0:
         try:
             keep(order)
+        except Exception as error:  # Whatever it is: the other side waits for a word.
+            finish(order, {"how": "unstarted", "why": f"{type(error).__name__}: {error}"})
         finally:
             os._exit(0)
-    while not os.path.exists(path_of(order, "pid")):
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            break
+    while not os.path.exists(path_of(order, "pid")) and not os.waitpid(pid, os.WNOHANG)[0]:
         time.sleep(0.005)
     say(order, {"how": "started"})
     follow(order)
@@ -354,6 +413,8 @@ def run(order: Order) -> None:
 
 def main() -> None:
     """Carry out the order of the command line."""
+    # A hook may end every Python by its name, and means its own.
+    prctl(_SET_NAME, b"tfgrid-hook")
     order = json.loads(sys.argv[1])
     {"run": run, "follow": follow}[order["verb"]](order)
 

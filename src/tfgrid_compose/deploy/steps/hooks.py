@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import secrets
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -38,13 +38,21 @@ fi
 exec /usr/bin/python3 -I - {order}
 """
 _FOLLOW = "exec /usr/bin/python3 -I - {order}"
-_STOP = """pid=$(cat /run/tfgrid-compose/hooks/{id}.pid 2>/dev/null) || exit 0
+# A hook that has no keeper yet finds the file `stop` and does not begin.
+_STOP = """mkdir -p /run/tfgrid-compose/hooks && chmod 0700 /run/tfgrid-compose/hooks && : > /run/tfgrid-compose/hooks/{id}.stop
+[ -e /run/tfgrid-compose/hooks/{id}.pid ] || exit 0
+read -r pid began < /run/tfgrid-compose/hooks/{id}.pid
+[ -z "$began" ] || [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f20)" = "$began" ] || exit 0
 kill -TERM "$pid" || exit 0
 for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do [ -e /run/tfgrid-compose/hooks/{id}.rc ] && exit 0; sleep 1; done
 """
 # What `machine` of the runner says.
 _IDENTITY = "echo $(cat /proc/sys/kernel/random/boot_id) $(sed 's/.*) //' /proc/1/stat | cut -d' ' -f20)"
 _FORGET = "rm -f /run/tfgrid-compose/hooks/{id}.*; " + hostkeys.READ
+# A line of the hook, as the runner passes it on.
+_LINE = re.compile(r"\|(\d+) (.*)", re.DOTALL)
+# How often the runner is followed again before that is a failure.
+_FOLLOWS = 20
 # What apps call the folder of their hooks.
 _FOLDER = "/tmp/app-deployment"  # noqa: S108 - a link to a folder of root alone
 # How long a machine that has gone, by a restart or a break of the connection, may take to come back, in seconds.
@@ -201,8 +209,10 @@ class _Running:
     ) -> None:
         self._context, self._hook, self._on_line, self._on_stop = context, hook, on_line, on_stop
         self._connection = context.connection(context.hook_machine())
-        self._token = f"tfgrid-compose-{secrets.token_hex(8)} "
-        self._lines = 0
+        # Number and text of the last line that was seen: where the connection broke, only a part of it may have come.
+        self._last = (0, "")
+        self._follows = 0
+        self._stray: list[str] = []
         # Which start of the machine the hook was begun in, and how it ended; as the runner tells.
         self._machine = ""
         self._said: dict[str, Any] = {}
@@ -210,7 +220,7 @@ class _Running:
         self._order: dict[str, Any] = {
             "id": f"{hook}-{context.run}", "hook": hook, "script": f"./{script}", "timeout": timeout, "runs": _RUNS,
             "folder": f"{work_folder(context)}/app-deployment", "known_as": _FOLDER,
-            "environment": f"{release}/.tfgrid/environment", "token": self._token,
+            "environment": f"{release}/.tfgrid/environment",
         }  # fmt: skip
         self._release = release
 
@@ -252,10 +262,10 @@ class _Running:
             f"sh -c {shlex.quote(script)}", self._take, input=_runner(), clean=self._context.redactor.text
         )
         how = self._said.get("how")
+        if how is None and code is not None:
+            raise self._not_run(code)
         if how in (None, "started"):
-            if code is not None:
-                raise self._not_run(code)
-            return None
+            return None  # The connection broke, or something on the machine ended what follows the hook.
         if how == "restart" or self._said["machine"] != self._machine:
             self._wait_for_machine()
             raise _Restarted
@@ -264,21 +274,36 @@ class _Running:
         return Ending(how, int(self._said.get("code", 0)), str(self._said.get("why", "")))
 
     def _take(self, line: str) -> None:
-        if not line.startswith(self._token):
-            self._lines += 1
-            self._on_line(line)
+        if line.startswith("#"):
+            self._hear(line[1:])
+        elif found := _LINE.match(line):
+            seen = (int(found[1]), found[2])
+            if seen != self._last:
+                self._last = seen
+                self._on_line(seen[1])
+        else:
+            self._stray = [*self._stray[-5:], line]  # What shells say before the runner, or instead of it.
+
+    def _hear(self, text: str) -> None:
+        """A word of the runner; one that did not come whole is none."""
+        try:
+            said = json.loads(text)
+        except ValueError:
             return
-        self._said = json.loads(line[len(self._token) :])
-        if self._said["how"] == "started":
-            self._machine = self._said["machine"]
+        if isinstance(said, dict) and isinstance(said.get("how"), str) and isinstance(said.get("machine"), str):
+            self._said = said
+            self._machine = said["machine"] if said["how"] == "started" else self._machine
 
     def _again(self) -> Ending | None:
         """The connection broke: go on following the hook, unless it has ended ssh itself."""
         self._context.progress(self._hook, Ours("the connection broke; trying again"), True)
         self._wait_for_machine()
+        self._follows += 1
+        if self._follows > _FOLLOWS:
+            raise self._lost("something on the machine ends whatever follows the hook")
         if not self._machine:
             return self._start()  # Nothing says that it ever began.
-        order = json.dumps({**self._order, "verb": "follow", "lines": self._lines})
+        order = json.dumps({**self._order, "verb": "follow", "lines": max(0, self._last[0] - 1)})
         return self._follow(_FOLLOW.format(order=shlex.quote(order)))
 
     def _wait_for_machine(self) -> None:
@@ -296,9 +321,12 @@ class _Running:
                 if not stays or now.stdout.strip() != self._machine:
                     return
             time.sleep(0.5)
-        raise HookError(
+        raise self._lost(f"ssh does not answer any more: {reason}")
+
+    def _lost(self, why: str) -> HookError:
+        return HookError(
             f"hook {self._hook} cut the connection to the machine",
-            why=f"ssh does not answer any more: {reason}",
+            why=why,
             fix="mend the hook, then `tfgrid-compose down` and `tfgrid-compose up`",
             log=str(self._context.logs / f"{self._hook}.log"),
             code="hook-lost-machine",
@@ -309,6 +337,7 @@ class _Running:
         return HookError(
             f"hook {self._hook} could not be run on the machine",
             why="another user of the machine holds its place in /tmp" if code == TAKEN else f"the runner exited with {code}",
+            details=self._stray,
             fix="tfgrid-compose exec -- ls -ld /tmp/app-source /tmp/app-deployment",
             log=str(self._context.logs / f"{self._hook}.log"),
             code="hook-not-run",

@@ -145,7 +145,7 @@ ROWS = (
     Failure(
         code="twin-not-verified",
         patterns=("user with twin id … is not verified", "only verified users can deploy"),
-        reason="the account's identity is not verified, and the grid takes no deployments of such accounts",
+        reason="the account's identity is not verified, and the grid wants that of everybody",
         fix="verify the account on the dashboard of that network, then run `tfgrid-compose up {name}`",
         about=(
             "The grid asks for a verified identity (KYC) of whoever deploys, on every node. The dashboard has a page for it. "

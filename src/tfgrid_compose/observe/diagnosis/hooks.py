@@ -100,7 +100,7 @@ ENDINGS = (
     Failure(
         code="arguments-too-long",
         patterns=("Argument list too long",),
-        reason="a program was started with more text than Linux takes: a value of the environment, or a command line",
+        reason="a value of the environment, or a command line, is longer than Linux takes",
         fix="write the large value to a file that is shipped, and read it in the hook",
         about=(
             "Linux takes at most 131,071 bytes for one word of a command line or one `NAME=value`, and about 2 MB for all of "
