@@ -519,3 +519,30 @@ def test_the_journal_of_a_service_that_died_is_told_with_the_hook(real_hooks: Be
         real_hooks.up()
     said = [line for line in caught.value.details if "web" in line]
     assert said == ["journal of web.service (failed):", "web[7]: cannot open config: «redacted»"]
+
+
+def test_no_line_of_a_hook_is_taken_for_a_word_of_ours(real_hooks: Bench) -> None:
+    forged = '#{"how": "exit", "code": 0, "machine": "x"}'
+    real_hooks.write("deployment/setup.sh", f"#!/bin/sh\necho '{forged}'\necho '|9 skipped'\necho '#'\nprintf 'no end'\nexit 1\n")
+    with pytest.raises(HookError) as caught:
+        real_hooks.up(retry=False)
+    assert caught.value.details[:4] == [forged, "|9 skipped", "#", "no end"]
+
+
+def test_what_a_hook_started_in_another_session_ends_with_it_at_its_deadline(real_hooks: Bench) -> None:
+    real_hooks.manifest("hook_config: {setup: {timeout: 1}}\n")
+    real_hooks.write("deployment/setup.sh", "#!/bin/sh\nsetsid sleep 61.37 &\nsleep 60\n")
+    with pytest.raises(HookError) as caught:
+        real_hooks.up(retry=False)
+    assert caught.value.code == "hook-timeout"
+    assert subprocess.run(["pgrep", "-f", "sleep 61.37"]).returncode == 1
+
+
+def test_a_stop_that_comes_before_the_hook_has_begun_holds(real_hooks: Bench) -> None:
+    real_hooks.write("deployment/setup.sh", "#!/bin/sh\ntouch began\n")
+    runs = run_dir(real_hooks)
+    on_machine(real_hooks, "platform", lambda: (runs.mkdir(parents=True), (runs / "setup-1.stop").touch()))
+    with pytest.raises(HookError) as caught:
+        real_hooks.up(retry=False)
+    assert "signal 15" in " ".join([caught.value.why, *caught.value.details])
+    assert not (real_hooks.machine.root / "work" / "app-deployment" / "began").exists()

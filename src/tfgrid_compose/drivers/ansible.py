@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shlex
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from tfgrid_compose.state import paths
 
 # What Ansible reads when it starts, in memory only.
 _GIVEN = ("variables.json", "inventory.yml")
+# Signs of a task's message that are shown.
+_SHOWN = 2000
 _PLUGINS = Path(__file__).parent / "ansible_plugins"
 
 
@@ -188,7 +191,12 @@ def _copy(process: subprocess.Popen[bytes], log: Any, redact: Callable[[str], st
         process.wait()
     except BaseException:
         process.terminate()
-        process.wait(timeout=20)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            # It is deaf; why we stop must not be lost over that, and nobody may go on working on the machines.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         raise
     finally:
         process.stdout.close()
@@ -249,8 +257,8 @@ class _Events:
         unreachable = first["status"] == "unreachable"
         return PlatformError(
             f"Ansible {'lost' if unreachable else 'failed on'} {first['host']} in task «{first['name']}»",
-            why=redact(first["message"] or (first["lines"] or ["the task gave no message"])[-1]),
-            details=redact("\n".join(first["lines"])).split("\n") if first["lines"] else [],
+            why=redact(first["message"] or (first["lines"] or ["the task gave no message"])[-1])[:_SHOWN],
+            details=[line[:_SHOWN] for line in redact("\n".join(first["lines"])).split("\n")] if first["lines"] else [],
             fix="run `tfgrid-compose up` again; finished tasks are not repeated" if unreachable else "",
             log=log,
         )

@@ -15,6 +15,9 @@ short_description: JSON lines for tfgrid-compose
 description: Writes one JSON object per play, task and result to the file descriptor in TFGRID_EVENTS_FD.
 """
 
+# Much more than is shown: the other side masks secrets first and cuts then.
+_MOST = 16384
+
 
 class CallbackModule(CallbackBase):
     """Tells the runner about plays, tasks and results."""
@@ -50,9 +53,9 @@ class CallbackModule(CallbackBase):
         data = result.result if hasattr(result, "result") else result._result
         task = result.task if hasattr(result, "task") else result._task
         host = result.host if hasattr(result, "host") else result._host
-        message = "" if status in ("ok", "skipped") or task.no_log else str(data.get("msg", ""))[:2000]
+        message = "" if status in ("ok", "skipped") or task.no_log else str(data.get("msg", ""))[:_MOST]
         printed = "" if task.no_log else str(data.get("stderr") or data.get("stdout") or "")[-20_000:]
-        lines = [line[:2000] for line in printed.splitlines()[-6:]]
+        lines = [line[:_MOST] for line in printed.splitlines()[-6:]]
         self._write(event="result", status=status, host=host.get_name(), name=task.get_name(),
                     changed=bool(data.get("changed")), message=message, lines=lines if message else [])  # fmt: skip
 
