@@ -139,7 +139,7 @@ def test_a_machine_of_the_local_grid_is_made_by_this_computer() -> None:
 
 
 def test_a_hook_that_lost_its_machine_is_a_matter_of_ssh() -> None:
-    error = HookError("hook setup cut the connection to the machine", why="ssh does not answer any more: No route to host",
+    error = HookError("hook setup cut the connection to the machine", why="ssh does not answer on the machine any more: No route to host",
                       code="hook-lost-machine")  # fmt: skip
     found = diagnose(error)
     assert found is not None and found.code == "no-route-to-machine"

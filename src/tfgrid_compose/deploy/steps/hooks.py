@@ -57,6 +57,7 @@ _FOLLOWS = 20
 _FOLDER = "/tmp/app-deployment"  # noqa: S108 - a link to a folder of root alone
 # How long a machine that has gone, by a restart or a break of the connection, may take to come back, in seconds.
 _GONE = 150.0
+_REFUSED = 30.0
 # Lines of a hook that are kept in memory.
 _LAST = 200
 
@@ -310,18 +311,21 @@ class _Running:
         """Wait until a login works that is not one of before a restart. Raises `HookError` after some minutes."""
         deadline = time.monotonic() + _GONE
         stays = self._said.get("how") == "restart"
-        reason = "it is still going down"
-        while time.monotonic() < deadline:
+        reason, refused = "it is still going down", 0.0
+        # A machine that is up and refuses for long has no ssh server any more; one that restarts is silent in between.
+        while time.monotonic() < deadline and not (refused and time.monotonic() > refused + _REFUSED):
             self._connection.close()
             try:
                 now = self._connection.run(_IDENTITY, timeout=15)
             except ReachError as error:
                 reason = error.why
+                refused = (refused or time.monotonic()) if "refused" in reason else 0.0
             else:
+                refused = 0.0
                 if not stays or now.stdout.strip() != self._machine:
                     return
             time.sleep(0.5)
-        raise self._lost(f"ssh does not answer any more: {reason}")
+        raise self._lost(f"ssh does not answer on the machine any more: {reason}")
 
     def _lost(self, why: str) -> HookError:
         return HookError(
