@@ -17,8 +17,8 @@ pytestmark = pytest.mark.e2e
 
 def test_a_machine_that_greets_and_restarts_is_understood(cli: Cli, make_app: Make, removing: Callable[[str], str]) -> None:
     name = removing("e2e-odd-machine")
-    greet = 'grep -q Welcome /root/.bashrc || echo "echo Welcome to vm; echo hello >&2" >> /root/.bashrc\n'
-    restart = "[ -e /root/restarted ] || { touch /root/restarted; echo restarting; systemctl reboot >/dev/null 2>&1; sleep 60; }\necho configured\n"
+    greet = 'grep -q Welcome ~/.bashrc || echo "echo Welcome to vm; echo hello >&2" >> ~/.bashrc\n'
+    restart = "[ -e /srv/restarted ] || { touch /srv/restarted; echo restarting; systemctl reboot >/dev/null 2>&1; sleep 60; }\necho configured\n"
     app = make_app(name, setup=greet, configure=restart, healthcheck="exit 0")
     shown = cli.run("up", str(app), "--yes")
     assert "the machine restarted while the hook ran; running the hook again" in shown.stdout + shown.stderr
@@ -49,23 +49,23 @@ def test_a_program_of_the_machine_that_takes_our_names_in_tmp_is_not_run(
     cli: Cli, make_app: Make, removing: Callable[[str], str]
 ) -> None:
     name = removing("e2e-squat")
-    app = make_app(name, setup="touch /root/ours")
+    app = make_app(name, setup="touch /srv/ours")
     cli.run("up", str(app), "--yes")
     evil = "rm -f /tmp/app-deployment; runuser -u nobody -- sh -c 'mkdir /tmp/app-deployment; cd /tmp/app-deployment; " \
-        "echo \"#!/bin/sh\" > setup.sh; echo \"touch /root/theirs\" >> setup.sh; chmod +x setup.sh'; rm -f /root/ours"  # fmt: skip
+        "echo \"#!/bin/sh\" > setup.sh; echo \"touch /srv/theirs\" >> setup.sh; chmod +x setup.sh'; rm -f /srv/ours"  # fmt: skip
     cli.exec(name, evil)
     cli.run("up", str(app), "--yes", "--var", "A=1", code=None)
     (app / "src").mkdir(exist_ok=True)
     (app / "src" / "page").write_text("changed")
     cli.run("up", str(app), "--yes")
-    assert cli.exec(name, "ls /root/ours /root/theirs 2>/dev/null; readlink /tmp/app-deployment").split() == [
-        "/root/ours", f"/opt/tfgrid-compose/{name}/work/app-deployment",
+    assert cli.exec(name, "ls /srv/ours /srv/theirs 2>/dev/null; readlink /tmp/app-deployment").split() == [
+        "/srv/ours", f"/opt/tfgrid-compose/{name}/work/app-deployment",
     ]  # fmt: skip
 
 
 def test_host_keys_that_a_hook_makes_anew_are_remembered(cli: Cli, make_app: Make, removing: Callable[[str], str]) -> None:
     name = removing("e2e-hostkeys")
-    renew = "[ -e /root/renewed ] || { touch /root/renewed; rm -f /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh; }"
+    renew = "[ -e /srv/renewed ] || { touch /srv/renewed; rm -f /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh; }"
     app = make_app(name, setup=renew)
     cli.run("up", str(app), "--yes")
     # A connection of its own, not the one that is shared with the hook's.

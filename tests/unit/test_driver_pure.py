@@ -444,7 +444,7 @@ def test_package_lists_that_are_empty_are_fetched(path: Path, tmp_path: Path, mo
     [check] = host._lists()
     assert (check.ok, check.found) == (False, "empty")
     assert host.repairs([check]) == [["apt-get", "update"]]
-    (tmp_path / "deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages.lz4").touch()
+    (tmp_path / "packages.example_debian_dists_bookworm_main_binary-amd64_Packages.lz4").touch()
     assert host._lists()[0].ok
 
 

@@ -207,7 +207,7 @@ def test_lines_do_not_wait_for_ever() -> None:
 def test_ordinary_output_is_left_as_it_is() -> None:
     text = "\n".join(
         [
-            "Get:12 http://deb.debian.org/debian bookworm/main amd64 libc6 2.36-9 [2758 kB]",
+            "Get:12 http://packages.example/debian bookworm/main amd64 libc6 2.36-9 [2758 kB]",
             "drwxr-xr-x 2 root root 4096 Nov 27 23:38 added dead beef",
             "00000000: 0001 0203 0405 0607 0809 0a0b 0c0d 0e0f  ................",
             "0000000 123 456 012 034", "    def main() -> None:", "2026-11-27T23:38:28.123456 10.1.2.3 200 512",
