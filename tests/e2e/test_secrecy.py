@@ -113,7 +113,8 @@ def test_no_secret_leaves_its_home(
     assert scan(kept, secrets) == []
     assert len(list((cli.home / "state/tfgrid-compose/backups").glob("*.db"))) >= 1
     machine = on_the_machine(cli, name)
-    homes = ("/opt/tfgrid-compose/e2e-secrecy/releases/", "/tmp/app-source/.env")
+    base = f"/opt/tfgrid-compose/{name}"
+    homes = (f"{base}/releases/", f"{base}/work/app-source/.env")
     assert machine, "the environment has to be somewhere"
     for path, mode in machine.items():
         assert path.startswith(homes) and mode == "600", (path, mode)

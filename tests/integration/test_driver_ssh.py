@@ -318,7 +318,7 @@ def test_marks_leave_output_as_it_is(connection: ssh.Connection, text: str) -> N
 
 def test_what_a_login_shell_says_by_itself_is_no_answer() -> None:
     mark = "MARK"
-    answer = b"Welcome\nto vm" + f"{mark}\n".encode() + b"releases/1\n" + f"\n{mark} 255\n".encode() + b"bye\n"
+    answer = b"Welcome\nto vm" + f"{mark}\n".encode() + b"releases/1\n" + f"\n{mark} 255.\n".encode() + b"bye\n"
     assert ssh.unmarked(answer, mark) == (b"releases/1\n", 255)
     assert ssh.unmarked(b"Permission denied\n", mark) == (b"Permission denied\n", None)
     assert ssh.unmarked(f"hi\n{mark}\nhalf".encode(), mark) == (b"half", None)
