@@ -49,6 +49,11 @@ def host_run(argv: Sequence[str], *, check: bool = True, timeout: float = 120, *
     return finished
 
 
+def is_ours(interface: str) -> bool:
+    """Whether a tunnel of this world is one that the program made, as the driver tells it."""
+    return bool(world().tunnels[interface].alias) or wireguard.config_path(interface).exists()
+
+
 def _host(words: list[str]) -> str:
     tunnels = world().tunnels
     if words[:3] == ["ip", "-o", "link"]:
@@ -60,6 +65,8 @@ def _host(words: list[str]) -> str:
         tunnels.pop(words[4], None)
     elif words[:2] == ["wg-quick", "up"]:
         _quick_up(Path(words[2]))
+    elif words[:3] == ["ip", "link", "set"] and words[5] == "alias":
+        tunnels[words[4]].alias = words[6]
     else:
         raise AssertionError(f"this computer does not know {words}")
     point("tunnel:done")
@@ -134,7 +141,8 @@ def _install(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ansible, "run", play)
     for module in (wireguard, down_module):
         patch.setattr(module, "run", host_run)
-    patch.setattr(wireguard, "is_up", lambda interface: interface in world().tunnels)
+    patch.setattr(wireguard, "_exists", lambda interface: interface in world().tunnels)
+    patch.setattr(wireguard, "_is_ours", is_ours)
     patch.setattr(wireguard, "as_root", lambda argv, **_: list(argv))
     patch.setattr(wireguard, "_SOCKETS", Path("/nonexistent"))
     # The same pattern is read thousands of times.

@@ -58,6 +58,7 @@ class Tunnel:
 
     config: str = ""
     routes: tuple[str, ...] = ()
+    alias: str = ""
 
 
 @dataclass

@@ -103,6 +103,28 @@ def test_only_routes_of_other_interfaces_clash() -> None:
     assert wireguard.overlapping("10.248.0.0/16", "wg-other") is None
 
 
+def test_an_interface_of_the_users_is_neither_taken_for_ours_nor_removed() -> None:
+    """An export that somebody else made, or a name that was taken since, may name it."""
+    subprocess.run(["ip", "tuntap", "add", "dev", NAME, "mode", "tun"], check=True)
+    try:
+        assert not wireguard.is_up(NAME)
+        wireguard.down(NAME)
+        with pytest.raises(TunnelError, match="belongs to something else"):
+            wireguard.up(NAME, config())
+        assert Path("/sys/class/net", NAME).exists()
+    finally:
+        subprocess.run(["ip", "link", "del", "dev", NAME], check=True)
+
+
+def test_a_tunnel_is_known_as_ours_when_its_configuration_is_gone() -> None:
+    """What stands in memory is gone when the user logs out, and the interface is not."""
+    wireguard.up(NAME, config())
+    wireguard.config_path(NAME).unlink()
+    assert wireguard.is_up(NAME)
+    wireguard.down(NAME)
+    assert not Path("/sys/class/net", NAME).exists()
+
+
 def program() -> int | None:
     """The pid of the program behind our interface, where the kernel has no WireGuard."""
     found = subprocess.run(["pgrep", "-f", f"^wireguard-go {NAME}$"], capture_output=True, text=True).stdout.split()

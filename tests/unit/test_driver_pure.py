@@ -149,6 +149,14 @@ def feed(*lines: object) -> tuple[list[tuple[str, bool]], list[str]]:
     return told, reader.errors
 
 
+@pytest.mark.parametrize("text", ["[1]", "{", '{"a": 1}', '{"wg_config": {"value": "\\udffb"}}'])
+def test_outputs_that_are_none_and_half_signs_are_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = terraform.Terraform(tmp_path, ["terraform"], {})
+    monkeypatch.setattr(terraform.Terraform, "_run", lambda *words, **how: text)
+    with pytest.raises(InfrastructureError, match="`terraform output` failed"):
+        driver.outputs()
+
+
 def test_outputs_and_versions_are_no_news() -> None:
     told, errors = feed(
         {"@message": "Outputs: 11", "type": "outputs"},

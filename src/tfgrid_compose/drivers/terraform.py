@@ -185,7 +185,9 @@ class Terraform:
         """{output: value} of the state."""
         text = self._run("output", "-json", "-no-color", quiet=True)
         try:
-            return {name: item["value"] for name, item in json.loads(text or "{}").items()}
+            found = {name: item["value"] for name, item in json.loads(text or "{}").items()}
+            json.dumps(found, ensure_ascii=False).encode()  # Half a sign (`\udfff`) can be written in JSON and nowhere else.
+            return found
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InfrastructureError(
                 "`terraform output` failed",

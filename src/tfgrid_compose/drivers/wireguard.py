@@ -18,6 +18,9 @@ from tfgrid_compose.state import paths
 
 MAX_NAME = 15
 _SOCKETS = Path("/run/wireguard")
+_INTERFACES = Path("/sys/class/net")
+# The alias of interfaces that we made (ip-link(8)), which everybody can read.
+_MARK = "tfgrid-compose"
 # How long a program that can't start has to say why, in seconds.
 _PROBE = 2.0
 
@@ -76,8 +79,24 @@ def overlapping(ip_range: str, interface: str) -> str | None:
 
 
 def is_up(interface: str) -> bool:
-    """Whether the interface exists and is up."""
-    return bool(interface) and Path("/sys/class/net", interface).exists()
+    """Whether the tunnel is up: the interface exists and is one that we made."""
+    return _exists(interface) and _is_ours(interface)
+
+
+def _exists(interface: str) -> bool:
+    return bool(interface) and (_INTERFACES / interface).exists()
+
+
+def _is_ours(interface: str) -> bool:
+    """Whether we made an interface. A record that comes from elsewhere may name one that the user has for something else.
+
+    The configuration alone tells it for one whose making was cut off, or that an older version made.
+    """
+    try:
+        marked = (_INTERFACES / interface / "ifalias").read_text(errors="replace").startswith(_MARK)
+    except OSError:
+        marked = False
+    return marked or config_path(interface).exists()
 
 
 def config_path(interface: str) -> Path:
@@ -89,6 +108,13 @@ def up(interface: str, config: str) -> None:
     """Bring the tunnel up with this configuration. Raises `TunnelError`."""
     if is_up(interface):
         down(interface)
+    elif _exists(interface):
+        raise TunnelError(
+            f"the interface {interface} belongs to something else",
+            why="this computer has it already, and tfgrid-compose did not make it",
+            fix=f"rename it or take it down (`ip link show {interface}`), then run `tfgrid-compose up` again",
+            code="tunnel-name-taken",
+        )
     try:
         try:
             _quick(interface, config)
@@ -111,6 +137,7 @@ def _quick(interface: str, config: str) -> None:
     remove_stale_socket(interface)
     path = paths.private_file(config_path(interface), config.encode())
     run(as_root(["wg-quick", "up", str(path)], lasting=True), timeout=30)
+    run(as_root(["ip", "link", "set", "dev", interface, "alias", _MARK]), timeout=30)
 
 
 def socket_path(interface: str) -> Path:
@@ -163,13 +190,16 @@ def _reason(lines: list[str]) -> str:
 
 
 def down(interface: str) -> None:
-    """Take the tunnel down; one that is down, or never was up, is no error."""
+    """Take the tunnel down; one that is down, or never was up, is no error. An interface that is not ours stays."""
+    up_now = is_up(interface)
     config_path(interface).unlink(missing_ok=True)
-    if is_up(interface):
+    if not up_now and _exists(interface):
+        return
+    if up_now:
         run(as_root(["ip", "link", "del", "dev", interface]), check=False, timeout=30)
     remove_stale_socket(interface)
     deadline = time.monotonic() + 5
-    while is_up(interface) or socket_path(interface).exists():
+    while (up_now and _exists(interface)) or socket_path(interface).exists():
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)
