@@ -211,3 +211,10 @@ def test_a_problem_of_ours_is_no_problem_of_the_provider(net: Internet) -> None:
         with opened("cloudflare"):  # type: ignore[attr-defined]
             raise KeyError("ours")
     assert DnsError("x").code == "dns"
+
+
+def test_a_provider_that_only_another_version_knows_is_no_defect() -> None:
+    """It stands in the database, and that may come from another computer."""
+    with pytest.raises(DnsError) as caught:
+        providers.known("nicedns")
+    assert caught.value.code == "dns-provider-unknown" and "dns forget" in caught.value.fix

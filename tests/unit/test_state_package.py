@@ -101,7 +101,8 @@ MACHINE = {"name": "vm", "role": "vm", "node": 7, "contract": "7", "address": "1
         statements("UPDATE releases SET id = '../../x'"), statements("UPDATE releases SET status = 'a/b'"),
         statements("UPDATE releases SET number = 'seven'"), statements("UPDATE runs SET pid = 'x'"),
         statements("UPDATE secrets SET name = '../x' WHERE name = 'ssh'"), statements("UPDATE secrets SET deployment = '../x'"),
-        in_data("deployments", interface="eth0"), in_data("deployments", interface="wg-x; id"), in_data("deployments", interface="../x"),
+        in_data("deployments", dns={"made": [{"name": 7}]}), in_data("deployments", dns=[1]),
+        in_data("deployments", dns={"provider": "a\nb"}), in_data("deployments", interface="eth0"), in_data("deployments", interface="wg-x; id"), in_data("deployments", interface="../x"),
         in_data("deployments", interface=["wg-a"]), in_data("deployments", ip_range="0.0.0.0/0"), in_data("deployments", ip_range="-x"),
         in_data("deployments", machines=[{**MACHINE, "address": "-oProxyCommand=id"}]),
         in_data("deployments", machines=[{**MACHINE, "address": "10.5.3.2 id"}]),
@@ -153,6 +154,14 @@ def test_tables_of_others_do_not_come_along(move: Move) -> None:
         names = {row["name"] for row in store._rows("SELECT name FROM sqlite_master")}
         assert names.isdisjoint({"foreign_rows", "odd"})
         assert store.deployment(ID).name == "my-app" and store.verify_audit() is None
+
+
+def test_an_export_that_unpacks_without_end_is_not_held_in_memory(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "_LIMIT", 64 * 1024)
+    data = changed(lambda members: members.update({"blobs/" + "0" * 64: bytes(65 * 1024)}))
+    with pytest.raises(StateError, match="can't be used") as caught:
+        package.opened(data, WORDS)
+    assert "unpacks to more than" in caught.value.why
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "/etc", "../x", "a\0b", ".hidden", "-rf", "a\nb", "é", "x" * 300])

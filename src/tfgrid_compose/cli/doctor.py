@@ -52,4 +52,4 @@ def _line(check: Any) -> str:
         else click.style("✗" if check.needed else "!", fg="red" if check.needed else "yellow")
     )
     advice = "" if check.ok or not check.advice else f"  ({check.advice})"
-    return f"{mark} {check.name:<22}{check.found}{advice}"
+    return f"{mark} {check.name:<30}{check.found}{advice}"

@@ -19,7 +19,7 @@ from typing import Any
 
 from tfgrid_compose.drivers.dns import names, providers
 from tfgrid_compose.drivers.dns.names import Record
-from tfgrid_compose.drivers.dns.providers import MANUAL, PROVIDERS, Access, Look
+from tfgrid_compose.drivers.dns.providers import MANUAL, Access, Look
 from tfgrid_compose.errors import ManifestError, StateError
 from tfgrid_compose.manifest.model import Domain, Manifest
 from tfgrid_compose.observe.redact import Redactor
@@ -153,7 +153,7 @@ def looker(store: Store, deployment: Deployment, environment: Mapping[str, str])
 
 def access(provider: str, look: Look, redactor: Redactor) -> Access:
     """A provider's credentials, known to the redactor. Raises `DnsError` when some are missing."""
-    found = providers.access(PROVIDERS[provider], look)
+    found = providers.access(providers.known(provider), look)
     values = {variable: look(variable) or "" for variable in found.provider.credentials}
     redactor.add(*(value for variable, value in values.items() if "IP" not in variable))
     return found
@@ -162,7 +162,7 @@ def access(provider: str, look: Look, redactor: Redactor) -> Access:
 def keep(store: Store, deployment: Deployment, provider: str, look: Look) -> None:
     """Keep a provider's credentials, encrypted, beside those of other providers that still have records of ours."""
     kept = json.loads(store.secret(deployment.id, SECRET) or b"{}")
-    fresh = {variable: look(variable) for variable in PROVIDERS[provider].credentials}
+    fresh = {variable: look(variable) for variable in providers.known(provider).credentials}
     store.set_secret(deployment.id, SECRET, json.dumps({**kept, **fresh}).encode())
 
 

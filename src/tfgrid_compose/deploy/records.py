@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tfgrid_compose.deploy.domain import Made, Wanted, access, keep, ours, published, remembered, with_made
-from tfgrid_compose.drivers.dns import changes, names
+from tfgrid_compose.drivers.dns import changes, names, providers
 from tfgrid_compose.drivers.dns.names import Record
-from tfgrid_compose.drivers.dns.providers import PROVIDERS, Access, Look
+from tfgrid_compose.drivers.dns.providers import Access, Look
 from tfgrid_compose.errors import DnsError, TfgridError
 from tfgrid_compose.observe.redact import Redactor
 from tfgrid_compose.state.store import Deployment, Store
@@ -116,7 +116,7 @@ class Keeper:
         mine_here = [item for item in ours(self.deployment) if (item.provider, item.zone) == (provider, zone_name)]
         here = [item for item in mine_here if item not in stay]
         mine, known = {item.record for item in here}, sorted({item.record.name for item in here})
-        title = PROVIDERS[provider].title
+        title = providers.known(provider).title
         self._say(f"deleting {', '.join(known)} at {title}")
         with _zone_at(self.access(provider), zone_name, 300) as zone:
             found = [item for item in zone.records(known) if item.record in mine]
@@ -141,7 +141,7 @@ class Keeper:
         return DnsError(
             f"{domain.name} is in use: {shown(foreign)}",
             why=f"{whose}, so it is not changed",
-            fix=f"delete it at {PROVIDERS[domain.provider].title}, choose another name, or run "
+            fix=f"delete it at {providers.known(domain.provider).title}, choose another name, or run "
             f"`tfgrid-compose dns apply {me.name} --replace`",
             code="dns-conflict",
         )
@@ -149,7 +149,7 @@ class Keeper:
 
 def _not_taken(domain: Wanted, lost: list[Record]) -> DnsError:
     return DnsError(
-        f"{PROVIDERS[domain.provider].title} did not take {shown(lost)}",
+        f"{providers.known(domain.provider).title} did not take {shown(lost)}",
         why="it said yes, and does not list it",
         fix="look at the zone at the provider, then run the command again",
         code="dns-refused",

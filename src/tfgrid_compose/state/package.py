@@ -24,6 +24,8 @@ from tfgrid_compose.state.rows import fits, odd_rows
 from tfgrid_compose.state.schema import SCHEMA, SCHEMA_VERSION, run_script
 
 FORMAT = 1
+# Bytes that an export may unpack to: all of it is held in memory.
+_LIMIT = 4 * 1024**3
 # What members of the file are called.
 FACTS, DATABASE, SECRETS, KEYS, BLOBS, KNOWN_HOSTS = (
     "facts.json",
@@ -76,7 +78,7 @@ def opened(data: bytes, passphrase: str) -> Package:
     plain = envelope.open_(data, passphrase)
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:gz") as tar:
-            members = {item.name: file.read() for item in tar if item.isreg() and (file := tar.extractfile(item))}
+            members = _members(tar)
         keys = json.loads(members[KEYS])
         facts, database = json.loads(members[FACTS]), members[DATABASE]
         ring = Keys(tuple(from_text(key) for key in keys["ring"]), from_text(keys["fingerprint"]))
@@ -98,6 +100,18 @@ def opened(data: bytes, passphrase: str) -> Package:
         {name: data for name, data in _below(members, BLOBS).items() if names.DIGEST.fullmatch(name)},
         {name: data for name, data in _below(members, KNOWN_HOSTS).items() if name in ids},
     )  # fmt: skip
+
+
+def _members(tar: tarfile.TarFile) -> dict[str, bytes]:
+    """{name: content} of the files. Raises `StateError` when they are more than `_LIMIT` together."""
+    found, left = {}, _LIMIT
+    for item in tar:
+        left -= item.size
+        if left < 0:
+            raise _unusable(f"it unpacks to more than {_LIMIT // 1024**3} GiB")
+        if item.isreg() and (file := tar.extractfile(item)):
+            found[item.name] = file.read()
+    return found
 
 
 def _below(members: dict[str, bytes], folder: str) -> dict[str, bytes]:

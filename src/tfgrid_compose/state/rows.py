@@ -27,6 +27,8 @@ _MACHINE = {
     "name": called.NAME, "role": called.NAME, "node": _ANY, "contract": _ANY, "private_ip?": called.ADDRESS,
     **{f"{key}?": called.ADDRESS for key in called.ADDRESSES},
 }  # fmt: skip
+_RECORD = {"name": called.LINE, "type": called.WORDS, "content": called.LINE, "zone": called.LINE, "provider": called.WORDS}
+_DNS = {"names?": [called.LINE], "zone?": called.LINE, "provider?": called.WORDS, "ttl?": 0, "made?": [_RECORD]}
 _DISK = {"name": called.NAME, "size": 0, "mount": called.PATH}
 # What stands in a column itself, where a file, a lock or a line for people is made of it.
 _COLUMNS = {
@@ -44,7 +46,7 @@ _SHAPES: dict[tuple[str, str], dict[str, Any]] = {
         "went_live": [called.RELEASE], "nodes": {"*": [0]}, "planned_nodes": {"*": [0]},
         "ports": [{"number": 0, "name": called.LINE}], "disks": [_DISK], "sizes": _SIZES, "price": {"usd_per_month": _NUMBER},
         "gone": [0],
-        "overrides": {}, "pattern_options": {}, "variables": {}, "outputs": {}, "dns": {},
+        "overrides": {}, "pattern_options": {}, "variables": {}, "outputs": {}, "dns": _DNS,
     },
     ("releases", "data"): {
         "version": called.LINE, "manifest": "", "source": "", "content": "", "archive": called.DIGEST,

@@ -11,7 +11,7 @@ from tfgrid_compose.deploy.records import Keeper, View, look
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.drivers.dns import names
 from tfgrid_compose.drivers.dns.names import Record
-from tfgrid_compose.drivers.dns.providers import PROVIDERS
+from tfgrid_compose.drivers.dns.providers import known
 from tfgrid_compose.errors import DnsError
 from tfgrid_compose.observe.events import notice
 from tfgrid_compose.words import count
@@ -70,7 +70,7 @@ class Domain(Step):
         domains.needs_public_address(domain, context.networks.provision)
         found = keeper(context, self.name)
         found.access(domain.provider)
-        return f"{PROVIDERS[domain.provider].title} lets us change zone {domain.zone}, and {' and '.join(domain.names)} is free"
+        return f"{known(domain.provider).title} lets us change zone {domain.zone}, and {' and '.join(domain.names)} is free"
 
     def inputs(self, context: Context) -> dict[str, str]:
         """Names, zone, provider, and a fingerprint of the credentials."""
@@ -86,7 +86,7 @@ class Domain(Step):
         made.want(domain)
         context.deployment = made.deployment
         made.check(domain, target(context, domain))
-        return f"{domain.name} at {PROVIDERS[domain.provider].title}"
+        return f"{domain.name} at {known(domain.provider).title}"
 
 
 class Dns(Step):
@@ -107,7 +107,7 @@ class Dns(Step):
         where = ", ".join(dict.fromkeys(item.content for item in found)) or "the machine's public address"
         if not _publishes(context, domain):
             return f"{both} -> {where}: shows the record to make"
-        return f"{both} -> {where}, at {PROVIDERS[domain.provider].title}"
+        return f"{both} -> {where}, at {known(domain.provider).title}"
 
     def inputs(self, context: Context) -> dict[str, str]:
         """Names, zone, provider and addresses."""
@@ -182,7 +182,7 @@ class Dns(Step):
         late = [item.text for item in said if not item.fits(found)]
         if not late:
             return ""
-        title = PROVIDERS[domain.provider].title
+        title = known(domain.provider).title
         context.stream.emit(
             notice(f"{title} has the record, but {'; '.join(late)}. `tfgrid-compose dns {context.deployment.name}` looks again; "
                    f"if it stays so, {domain.zone} may be served by others than {title}", "warning")

@@ -83,6 +83,18 @@ def normal(name: str) -> str:
     )
 
 
+def known(name: str) -> Provider:
+    """The provider with which records were made. Raises `DnsError` for one that this version does not know."""
+    if name not in PROVIDERS:
+        raise DnsError(
+            f"{name!r} is no provider of DNS here",
+            why=f"another version of tfgrid-compose made the records; this one knows {', '.join(PROVIDERS)}",
+            fix="take that version, or delete the records by hand and run `tfgrid-compose dns forget` with the deployment's name",
+            code="dns-provider-unknown",
+        )
+    return PROVIDERS[name]
+
+
 def access(provider: Provider, look: Look) -> Access:
     """The credentials of a provider. Raises `DnsError` that names those that are missing."""
     found = {variable: look(variable) for variable in provider.credentials}
