@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -82,15 +83,20 @@ def tree(chance: Random, whole: Any, other: Callable[[Random], Any] = value, tim
         if not places:
             return other(chance)
         holder, key = chance.choice(places)
-        _change(chance, holder, key, other)
+        with suppress(RecursionError):  # A copy of what is that deep.
+            _change(chance, holder, key, other)
     return found
 
 
-def _places(node: Any) -> Iterator[tuple[Any, Any]]:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, item in items:
-        yield node, key
-        yield from _places(item)
+def _places(root: Any) -> Iterator[tuple[Any, Any]]:
+    """(holder, key) of everything in a tree, which may be deeper than Python recurses."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, item in items:
+            yield node, key
+            waiting.append(item)
 
 
 def _change(chance: Random, holder: Any, key: Any, other: Callable[[Random], Any]) -> None:

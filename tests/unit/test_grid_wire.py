@@ -198,6 +198,9 @@ def test_bills_are_in_tft() -> None:
     assert (found.tft, found.discount, found.at) == (2.5, "gold", 1_700_000_000.0)
     with pytest.raises(WireError, match="amount"):
         wire.bill({"discountReceived": "gold", "timestamp": 1})
+    for odd in (10**400, -(2**64), 1.5, "1", True):
+        with pytest.raises(WireError, match="amountBilled"):
+            wire.bill({"amountBilled": odd, "timestamp": 1})
 
 
 def test_a_missing_consumption_is_not_nothing() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
+from tfgrid_compose.errors import GridError
 from tfgrid_compose.localgrid.catalog import FARMS, GIB, NODES, farm_ip_hosts, node_public_host
 from tfgrid_compose.localgrid.database import FIRST_CONTRACT
 from tfgrid_compose.localgrid.entries import Resources, node_total
@@ -147,6 +148,23 @@ def test_facts_are_any_json_value_and_none_forgets(ledger: Ledger) -> None:
     assert ledger.fact("x") == [1, {"a": None}]
     ledger.set_fact("x", None)
     assert ledger.fact("x") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000])
+def test_values_that_are_no_json_are_told_as_damage(ledger: Ledger, text: str) -> None:
+    record = ledger.save_network({"id": "a", "twin": 1, "name": "net"})
+    ledger.set_fact("x", 1)
+    with ledger.write() as db:
+        db.execute("UPDATE facts SET value = ?", (text,))
+        db.execute("UPDATE networks SET record = ?", (text,))
+    reads: list[Callable[[], object]] = [
+        lambda: ledger.fact("x"), lambda: ledger.change_fact("x", str), ledger.networks, lambda: ledger.network(1, "net"),
+        lambda: ledger.network_by_id(record["id"]), lambda: ledger.drop_network(record["id"]),
+    ]  # fmt: skip
+    for read in reads:
+        with pytest.raises(GridError) as caught:
+            read()
+        assert caught.value.code == "localgrid-ledger"
 
 
 def test_a_fact_is_changed_with_no_other_writer_in_between(tmp_path: Path) -> None:

@@ -192,9 +192,9 @@ def _word(data: Row, key: str) -> str:
 
 def bill(row: Row, _: float = 0.0) -> Bill:
     """A bill of a contract."""
-    if type(whole(row).get("amountBilled")) is not int:
+    if whole(row).get("amountBilled") is None:
         raise WireError("a bill has no amount")
-    return Bill(float(moment(row, "timestamp")), row["amountBilled"] / UNITS_PER_TFT, text(row, "discountReceived"))
+    return Bill(float(moment(row, "timestamp")), integer(row, "amountBilled") / UNITS_PER_TFT, text(row, "discountReceived"))
 
 
 # Single answers

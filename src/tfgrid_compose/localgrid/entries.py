@@ -94,5 +94,14 @@ def readable(what: str) -> Iterator[None]:
     """A value of another type than it was written with is damage. Raises `sqlite3.DatabaseError`."""
     try:
         yield
-    except (IndexError, TypeError, ValueError) as error:
+    except (IndexError, TypeError, ValueError, RecursionError) as error:
         raise sqlite3.DatabaseError(f"{what} can't be read: {error}") from error
+
+
+def record_of(text: str) -> dict[str, Any]:
+    """A network's record as it was written. Raises `sqlite3.DatabaseError`."""
+    with readable("a network"):
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise TypeError("it is no record")
+        return found

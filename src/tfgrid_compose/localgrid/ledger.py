@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfgrid_compose.localgrid.database import Database
-from tfgrid_compose.localgrid.entries import Contract, PastSize, Resources, Twin, contract_of, readable, usd_per_hour
+from tfgrid_compose.localgrid.entries import Contract, PastSize, Resources, Twin, contract_of, readable, record_of, usd_per_hour
 
 OPENING_BALANCE_TFT = 10_000.0
 
@@ -156,19 +156,22 @@ class Ledger(Database):
 
     def networks(self) -> list[dict[str, Any]]:
         """Every network's record."""
-        rows = self._rows("SELECT record FROM networks ORDER BY number")
-        with self._explained():
-            return [json.loads(row["record"]) for row in rows]
+        return self._records("SELECT record FROM networks ORDER BY number")
 
     def network(self, twin: int, name: str) -> dict[str, Any] | None:
         """The record of a twin's network by name."""
-        rows = self._rows("SELECT record FROM networks WHERE twin = ? AND name = ?", (twin, name))
-        return json.loads(rows[0]["record"]) if rows else None
+        found = self._records("SELECT record FROM networks WHERE twin = ? AND name = ?", (twin, name))
+        return found[0] if found else None
 
     def network_by_id(self, id: str) -> dict[str, Any] | None:
         """The record of a network by its id."""
-        rows = self._rows("SELECT record FROM networks WHERE id = ?", (id,))
-        return json.loads(rows[0]["record"]) if rows else None
+        found = self._records("SELECT record FROM networks WHERE id = ?", (id,))
+        return found[0] if found else None
+
+    def _records(self, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        rows = self._rows(query, values)
+        with self._explained():
+            return [record_of(row["record"]) for row in rows]
 
     def save_network(self, record: dict[str, Any], data: dict[str, Any] | None = None) -> dict[str, Any]:
         """Insert or replace a network; a new one gets the lowest free `number`.
@@ -194,7 +197,7 @@ class Ledger(Database):
         """Forget a network and cancel its contracts, in one commit."""
         with self.write() as db:
             row = db.execute("SELECT record FROM networks WHERE id = ?", (id,)).fetchone()
-            for contract in json.loads(row["record"]).get("contracts", {}).values() if row else ():
+            for contract in record_of(row["record"]).get("contracts", {}).values() if row else ():
                 _close(db, contract)
             db.execute("DELETE FROM networks WHERE id = ?", (id,))
 
@@ -203,7 +206,8 @@ class Ledger(Database):
     def fact(self, key: str) -> Any:
         """A remembered value, None when absent."""
         rows = self._rows("SELECT value FROM facts WHERE key = ?", (key,))
-        return json.loads(rows[0]["value"]) if rows else None
+        with self._explained(), readable("a fact"):
+            return json.loads(rows[0]["value"]) if rows else None
 
     def set_fact(self, key: str, value: Any) -> None:
         """Remember a value; None forgets it."""
@@ -217,7 +221,9 @@ class Ledger(Database):
         """Replace a value by what `change` makes of it, with no other writer in between."""
         with self.write() as db:
             row = db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-            value = change(json.loads(row["value"]) if row else None)
+            with readable("a fact"):
+                found = json.loads(row["value"]) if row else None
+            value = change(found)
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(value)))
 
 

@@ -48,7 +48,7 @@ class Fuzz(Target):
         self._path.write_bytes(case)
         with Ledger(self._path) as ledger:
             ledger.contracts(), ledger.contracts(live=False), ledger.networks(), ledger.fact("base"), ledger.addresses(1)
-            ledger.twins(), ledger.past_sizes()
+            ledger.twins(), ledger.past_sizes(), ledger.network(1, "net"), ledger.network_by_id("n1")
             ledger.set_fact("fuzz", [1])
             assert ledger.fact("fuzz") == [1]
             ledger.twin("another")
