@@ -7,7 +7,7 @@ rm -f .coverage .coverage.*
 if [ "$(id -u)" = 0 ]; then sudo=""; else sudo="sudo -E"; fi
 $sudo true # A password is asked for once, before two programs would.
 others=$(mktemp) machines=$(mktemp)
-$sudo "$bin/coverage" run -m pytest tests --ignore tests/e2e >"$others" 2>&1 &
+$sudo "$bin/coverage" run -m pytest tests --ignore tests/e2e --durations 12 >"$others" 2>&1 &
 beside=$!
 trap '$sudo kill "$beside" 2>/dev/null || true; rm -f "$others" "$machines"' EXIT
 failed=0

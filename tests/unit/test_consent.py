@@ -92,6 +92,16 @@ def test_what_was_agreed_to_is_not_asked_for_again_until_it_changes(bench: Bench
     assert here(*UP, "--yes", "--trust")[0] == 0
 
 
+def test_a_playbook_that_takes_in_files_from_beside_its_folder_is_agreed_to_with_them(bench: Bench, here: Call) -> None:
+    bench.write("deployment/playbook.yml", PLAYBOOK.replace("tasks:", "vars_files: [../src/values.yml]\n  tasks:"))
+    bench.write("src/values.yml", "a: 1")
+    assert here(*UP, "--yes", "--trust")[0] == 0
+    assert here(*UP, "--yes")[0] == 0
+    bench.write("src/values.yml", "a: \"{{ lookup('pipe', 'id') }}\"")
+    assert here(*UP, "--yes")[0] == 2
+    assert here(*UP, "--yes", "--trust")[0] == 0
+
+
 def test_the_core_runs_no_playbook_of_others_by_itself(bench: Bench) -> None:
     bench.write("deployment/playbook.yml", PLAYBOOK)
     with pytest.raises(UsageError) as caught:

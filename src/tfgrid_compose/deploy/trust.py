@@ -43,11 +43,21 @@ def _local_code(context: Context) -> list[LocalCode]:
     playbook = context.app.playbook()
     if playbook is not None:
         what = f"deployment/playbook.yml of {context.app.manifest.name}: Ansible runs it on this computer, as {who}"
-        found.append(LocalCode(what, digest_of(playbook.parent)))
+        found.append(LocalCode(what, _of_playbook(context, playbook.parent)))
     digest, builtin = digest_of(pattern.folder), BUILTIN / pattern.pattern.name
     what = f"pattern {pattern.pattern.name} in {pattern.folder}: Terraform and Ansible run it on this computer, as {who}"
     found.append(LocalCode(what, digest, ours=builtin.is_dir() and digest == digest_of(builtin)))
     return found
+
+
+def _of_playbook(context: Context, folder: Path) -> str:
+    """The digest of what a playbook runs: its folder, and all of the app when something in there leads out of it.
+
+    Whoever hides such a path in expressions hides it in code that somebody agreed to.
+    """
+    own = digest_of(folder)
+    leads_out = any(path.is_symlink() or (path.is_file() and b".." in path.read_bytes()) for path in folder.rglob("*"))
+    return hashlib.sha256(f"{own} {context.bundle.digest}".encode()).hexdigest() if leads_out else own
 
 
 def digest_of(folder: Path) -> str:
