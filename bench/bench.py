@@ -90,7 +90,7 @@ class Bench:
 
 def ranking() -> Callable[[], object]:
     """Ranks a made-up grid for one machine."""
-    from tfgrid_compose.grids.base import GIB, Capacity, Node
+    from tfgrid_compose.grids.models import GIB, Capacity, Node
     from tfgrid_compose.grids.selection import Wish, rank
 
     def node(id: int) -> Node:

@@ -13,9 +13,10 @@ from typing import Any
 from tests.chaos.machine import Machine
 from tests.chaos.strikes import current, point
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.base import GIB, Account, Capacity, ContractInfo, Marked, Node, Progress
+from tfgrid_compose.grids.base import Progress
 from tfgrid_compose.grids.client import Client
 from tfgrid_compose.grids.marks import app_of, deployment_of
+from tfgrid_compose.grids.models import GIB, Account, Capacity, ContractInfo, Marked, Node
 from tfgrid_compose.grids.pricing import Rates
 
 LIVE = ("Created", "Cancelling")

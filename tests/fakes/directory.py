@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.base import GIB, Answer, Capacity, Node
-from tfgrid_compose.grids.records import Bill, Consumption
+from tfgrid_compose.grids.models import GIB, Answer, Bill, Capacity, Consumption, Node
 
 _ROOM = Capacity(32, 128 * GIB, 2000 * GIB)
 NODE = Node(0, 1, "Freefarm", "Belgium", "Ghent", "up", False, _ROOM, _ROOM, "", 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from tfgrid_compose.grids.base import GIB, Capacity
+from tfgrid_compose.grids.models import GIB, Capacity
 from tfgrid_compose.localgrid.rest.filters import ZOS3
 from tfgrid_compose.localgrid.rest.rows import BillRow, ContractRow, FarmRow, GpuRow, IpRow, NodeRow, TwinRow
 

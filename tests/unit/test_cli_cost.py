@@ -13,8 +13,7 @@ from tfgrid_compose.cli.cost import figure
 from tfgrid_compose.deploy import costs, spending
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids import registry
-from tfgrid_compose.grids.base import ContractInfo
-from tfgrid_compose.grids.records import Bill
+from tfgrid_compose.grids.models import Bill, ContractInfo
 from tfgrid_compose.state.store import Store
 
 NOW = 1_800_000_000.0

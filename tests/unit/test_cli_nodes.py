@@ -16,8 +16,8 @@ from tests.fakes.rows import SyntheticSource
 from tests.unit.workbench import Call
 from tfgrid_compose.cli import nodes as cli_nodes
 from tfgrid_compose.cli.browser import Browser, Details
-from tfgrid_compose.grids.base import Capacity, Node
 from tfgrid_compose.grids.client import Client
+from tfgrid_compose.grids.models import Capacity, Node
 from tfgrid_compose.grids.networks import Network
 from tfgrid_compose.localgrid.rest.app import create_app
 from tfgrid_compose.state import settings

@@ -23,8 +23,8 @@ from tfgrid_compose.deploy.costs import Cost, _cost
 from tfgrid_compose.deploy.watch import changes, kept
 from tfgrid_compose.errors import BusyError, GridError, InterruptedError_, NotFoundError, TfgridError, UsageError
 from tfgrid_compose.grids import wire
-from tfgrid_compose.grids.base import Account, ContractInfo
 from tfgrid_compose.grids.live import LiveGrid
+from tfgrid_compose.grids.models import Account, ContractInfo
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.observe.events import Stream
 from tfgrid_compose.state.store import Deployment, Store

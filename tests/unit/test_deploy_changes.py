@@ -11,7 +11,7 @@ from tests.unit.workbench import Bench
 from tfgrid_compose.deploy.limits import check_sizes
 from tfgrid_compose.errors import GridError, ManifestError
 from tfgrid_compose.grids import limits
-from tfgrid_compose.grids.base import GIB, Capacity
+from tfgrid_compose.grids.models import GIB, Capacity
 from tfgrid_compose.manifest.load import load_app
 
 IPV4 = "network: {provision: [wireguard, ipv4]}\n"

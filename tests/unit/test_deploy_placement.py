@@ -16,7 +16,7 @@ from tfgrid_compose.deploy.placement import Placement
 from tfgrid_compose.deploy.resume import aim_of, resumed_options
 from tfgrid_compose.deploy.wishes import Asked, options_of
 from tfgrid_compose.errors import GridError, NotFoundError
-from tfgrid_compose.grids.base import GIB, Account, Capacity, Node
+from tfgrid_compose.grids.models import GIB, Account, Capacity, Node
 from tfgrid_compose.manifest.load import App, load_app
 from tfgrid_compose.manifest.model import Placement as ManifestPlacement
 from tfgrid_compose.patterns.load import load as load_pattern

@@ -10,9 +10,9 @@ import pytest
 
 from tests.fakes.faulty import GIB, contract_row, farm_row, nested, node_row
 from tfgrid_compose.grids import wire
-from tfgrid_compose.grids.base import Capacity
 from tfgrid_compose.grids.fields import WireError, clean
 from tfgrid_compose.grids.filters import TABLE, encode
+from tfgrid_compose.grids.models import Capacity
 
 NOW = 1_800_000_000.0
 ID = "0123456789abcdef"

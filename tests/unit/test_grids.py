@@ -9,7 +9,8 @@ import pytest
 from tfgrid_compose.errors import GridError, UsageError
 from tfgrid_compose.grids.live import LiveGrid
 from tfgrid_compose.grids.marks import app_of, deployment_of
-from tfgrid_compose.grids.registry import NETWORKS, open_grid
+from tfgrid_compose.grids.networks import NETWORKS
+from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.state.settings import NetworkName
 
 

@@ -21,8 +21,8 @@ from tfgrid_compose.deploy import down, repair, rollback
 from tfgrid_compose.deploy.drift import live_options, look, repair_plan
 from tfgrid_compose.deploy.steps.infrastructure import Infrastructure
 from tfgrid_compose.errors import GridError, InfrastructureError, InterruptedError_
-from tfgrid_compose.grids.base import Answer, ContractInfo
 from tfgrid_compose.grids.live import LiveGrid
+from tfgrid_compose.grids.models import Answer, ContractInfo
 from tfgrid_compose.state import settings
 from tfgrid_compose.state.store import Deployment, Store
 

@@ -17,9 +17,8 @@ from tfgrid_compose.deploy import rollback, spending
 from tfgrid_compose.deploy.plan import make_plan
 from tfgrid_compose.errors import GridError, InterruptedError_, UsageError
 from tfgrid_compose.grids import pricing
-from tfgrid_compose.grids.base import ContractInfo
+from tfgrid_compose.grids.models import Bill, ContractInfo
 from tfgrid_compose.grids.pricing import Rates
-from tfgrid_compose.grids.records import Bill
 from tfgrid_compose.state import settings
 from tfgrid_compose.state.settings import Settings
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.rows import NOW, SyntheticSource
 from tfgrid_compose.errors import GridError
-from tfgrid_compose.grids.base import GIB
+from tfgrid_compose.grids.models import GIB
 from tfgrid_compose.localgrid.rest.app import create_app
 from tfgrid_compose.localgrid.rest.rows import NodeRow
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.rows import SyntheticSource
-from tfgrid_compose.grids.base import GIB
+from tfgrid_compose.grids.models import GIB
 from tfgrid_compose.localgrid.rest import listing
 from tfgrid_compose.localgrid.rest.listing import CONTRACTS, FARMS, IPS, NODES, TWINS, Listing, Page, page
 from tfgrid_compose.localgrid.rest.query import BadQueryError, decode

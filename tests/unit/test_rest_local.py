@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tfgrid_compose.errors import EnvironmentError_, GridError
-from tfgrid_compose.grids.base import GIB, ContractInfo
 from tfgrid_compose.grids.client import ask
+from tfgrid_compose.grids.models import GIB, ContractInfo
 from tfgrid_compose.localgrid import accounts, billing, directory, faults, plugin
 from tfgrid_compose.localgrid.catalog import NODES
 from tfgrid_compose.localgrid.directory import LocalSource

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfgrid_compose.errors import GridError, NotFoundError
-from tfgrid_compose.grids.base import GIB, Capacity, Node
+from tfgrid_compose.grids.models import GIB, Capacity, Node
 from tfgrid_compose.grids.refusal import RULES
 from tfgrid_compose.grids.score import MOST
 from tfgrid_compose.grids.selection import (

@@ -21,7 +21,7 @@ from tfgrid_compose.cli.state import state
 from tfgrid_compose.deploy import down, repair
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import BusyError, GridError, InterruptedError_, StateError, TfgridError, UsageError
-from tfgrid_compose.grids.base import ContractInfo, Marked
+from tfgrid_compose.grids.models import ContractInfo, Marked
 from tfgrid_compose.observe.events import Stream
 from tfgrid_compose.state import anchor, backups, blobs, check, paths
 from tfgrid_compose.state.problem import Problem

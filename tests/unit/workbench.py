@@ -33,7 +33,7 @@ from tfgrid_compose.drivers import ansible, output, ssh, wireguard
 from tfgrid_compose.drivers.process import Finished
 from tfgrid_compose.errors import GridError, ReachError
 from tfgrid_compose.grids import registry
-from tfgrid_compose.grids.base import Account, ContractInfo, Marked, Node
+from tfgrid_compose.grids.models import Account, ContractInfo, Marked, Node
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.observe.events import Event, Notice, Stream
 from tfgrid_compose.observe.redact import Redactor

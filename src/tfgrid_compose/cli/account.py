@@ -16,7 +16,7 @@ from tfgrid_compose.cli.gitaccount import signin_git, signout_git
 from tfgrid_compose.cli.secretinput import Wordless, given_secret
 from tfgrid_compose.errors import GridError, NotFoundError, UsageError
 from tfgrid_compose.grids.keys import KEY_TYPES
-from tfgrid_compose.grids.registry import LIVE
+from tfgrid_compose.grids.networks import LIVE
 
 if TYPE_CHECKING:
     from tfgrid_compose.grids.account import Signed

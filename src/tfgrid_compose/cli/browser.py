@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, Static
 
 from tfgrid_compose.cli.nodeview import HEAD, details, row
-from tfgrid_compose.grids.base import Node
+from tfgrid_compose.grids.models import Node
 
 # What can be sorted by, in the order in which `s` goes through it: (title, key).
 _ORDERS: tuple[tuple[str, Callable[[Node], Any]], ...] = (

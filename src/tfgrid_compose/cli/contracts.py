@@ -12,7 +12,7 @@ import click
 
 from tfgrid_compose.cli.common import WaitingCommand, confirm, shown_events
 from tfgrid_compose.cli.orphans import orphans
-from tfgrid_compose.grids.registry import NETWORKS
+from tfgrid_compose.grids.networks import NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

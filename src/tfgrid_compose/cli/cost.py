@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tfgrid_compose.cli.common import age
+from tfgrid_compose.grids.networks import NETWORKS
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH, half_up
-from tfgrid_compose.grids.registry import NETWORKS
 
 if TYPE_CHECKING:
     from tfgrid_compose.deploy.price import DeploymentPrice

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import click
 
-from tfgrid_compose.grids.registry import NETWORKS
+from tfgrid_compose.grids.networks import NETWORKS
 
 
 def favourites(network: str) -> set[int]:

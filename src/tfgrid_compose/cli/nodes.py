@@ -15,11 +15,12 @@ from tfgrid_compose.cli.common import SIZE_GIB, SIZE_MIB
 from tfgrid_compose.cli.favorites import favorites, favourites, keep
 from tfgrid_compose.cli.nodeview import HEAD, age_line, details, node_facts, row
 from tfgrid_compose.errors import UsageError
-from tfgrid_compose.grids.registry import NETWORKS
+from tfgrid_compose.grids.networks import NETWORKS
 
 if TYPE_CHECKING:
-    from tfgrid_compose.grids.base import Answer, Farm, Grid, Node
+    from tfgrid_compose.grids.base import Grid
     from tfgrid_compose.grids.client import Client
+    from tfgrid_compose.grids.models import Answer, Farm, Node
 
 _GIB, _MIB = 1024**3, 1024**2
 # An id has 32 bits.

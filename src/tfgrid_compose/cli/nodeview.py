@@ -11,7 +11,7 @@ import click
 from tfgrid_compose.cli.common import age
 
 if TYPE_CHECKING:
-    from tfgrid_compose.grids.base import Answer, Node
+    from tfgrid_compose.grids.models import Answer, Node
 
 _GIB = 1024**3
 HEAD = ["NODE", "FARM", "PLACE", "STATUS", "CORES", "MEMORY", "DISK", "IPV4", "UP", "USD/MONTH"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfgrid_compose.cli.common import age, confirm
-from tfgrid_compose.grids.registry import NETWORKS
+from tfgrid_compose.grids.networks import NETWORKS
 
 if TYPE_CHECKING:
     from tfgrid_compose.deploy.repair import Orphan, View

@@ -24,7 +24,8 @@ from tfgrid_compose.deploy.resume import resumable, resumed_options
 from tfgrid_compose.deploy.spending import balance_warnings
 from tfgrid_compose.deploy.up import prepared
 from tfgrid_compose.errors import UsageError
-from tfgrid_compose.grids.registry import NETWORKS, open_grid
+from tfgrid_compose.grids.networks import NETWORKS
+from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.manifest.model import Variable
 from tfgrid_compose.manifest.names import name_refusal
 from tfgrid_compose.manifest.sizes import NAMED_SIZES

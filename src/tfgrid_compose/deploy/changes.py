@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.resolve import RoleSizes
 from tfgrid_compose.errors import GridError, TfgridError
-from tfgrid_compose.grids.base import GIB, Node
+from tfgrid_compose.grids.models import GIB, Node
 from tfgrid_compose.observe.events import notice
 
 _MIB = 1024**2

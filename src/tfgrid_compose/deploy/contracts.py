@@ -14,8 +14,9 @@ from tfgrid_compose.deploy.costs import Cost, costs_of
 from tfgrid_compose.deploy.payer import payer_of
 from tfgrid_compose.deploy.resolve import default_network
 from tfgrid_compose.errors import GridError, NotFoundError, TfgridError, UsageError
-from tfgrid_compose.grids.base import ContractInfo, Grid
+from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.marks import deployment_of
+from tfgrid_compose.grids.models import ContractInfo
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.state.store import Deployment, Store

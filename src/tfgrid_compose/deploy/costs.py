@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfgrid_compose.errors import TfgridError
-from tfgrid_compose.grids.base import ContractInfo, Grid
+from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.grids.models import ContractInfo
 from tfgrid_compose.grids.pricing import LEVELS, Level, Rates, contract_price, name_price
 
 if TYPE_CHECKING:
     from tfgrid_compose.grids.client import Client
-    from tfgrid_compose.grids.records import Bill
+    from tfgrid_compose.grids.models import Bill
 
 # So many contracts' bills are asked for at a time.
 _AT_ONCE = 8

@@ -12,7 +12,7 @@ from tfgrid_compose.deploy.placement import Placement
 from tfgrid_compose.deploy.price import limit_of, over_budget, price_of
 from tfgrid_compose.deploy.tfstate import without
 from tfgrid_compose.errors import InterruptedError_, TfgridError
-from tfgrid_compose.grids.base import ContractInfo
+from tfgrid_compose.grids.models import ContractInfo
 from tfgrid_compose.observe.diagnosis import explained
 from tfgrid_compose.observe.events import notice
 from tfgrid_compose.observe.ownwords import Ours

@@ -15,7 +15,8 @@ from tfgrid_compose.deploy.resolve import RoleSizes
 from tfgrid_compose.deploy.wishes import MANIFEST, OPTIONS, Asked
 from tfgrid_compose.errors import GridError, NotFoundError, TfgridError
 from tfgrid_compose.grids import selection
-from tfgrid_compose.grids.base import Grid, Node
+from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.grids.models import Node
 from tfgrid_compose.grids.selection import Ranking, Taken, Wish
 from tfgrid_compose.manifest.load import App, nearest
 from tfgrid_compose.patterns.load import LoadedPattern

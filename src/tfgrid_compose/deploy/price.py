@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tfgrid_compose.deploy import resolve
 from tfgrid_compose.errors import GridError, ManifestError, TfgridError, UsageError
-from tfgrid_compose.grids.base import Capacity, Grid, Node
+from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.grids.models import Capacity, Node
 from tfgrid_compose.grids.pricing import (
     HOURS_PER_MONTH,
     LIST_RATES,

@@ -15,7 +15,8 @@ from tfgrid_compose.deploy.costs import costs_of
 from tfgrid_compose.deploy.resolve import default_network
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.errors import GridError, StateError, TfgridError
-from tfgrid_compose.grids.base import ContractInfo, Grid, Marked
+from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.grids.models import ContractInfo, Marked
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.state import backups

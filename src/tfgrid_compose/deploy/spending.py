@@ -12,7 +12,8 @@ from tfgrid_compose.deploy.contracts import mark
 from tfgrid_compose.deploy.costs import Cost, costs_of
 from tfgrid_compose.deploy.price import DeploymentPrice, asked_rates, check_budget, check_first_hour, over_budget, price_of
 from tfgrid_compose.errors import TfgridError
-from tfgrid_compose.grids.base import ContractInfo, Grid
+from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.grids.models import ContractInfo
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH, LEVELS, Level, Rates, contract_price, half_up, next_level
 from tfgrid_compose.state import settings
 from tfgrid_compose.state.store import Deployment

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids import keys, oldplaces
-from tfgrid_compose.grids.base import Account
+from tfgrid_compose.grids.models import Account
 from tfgrid_compose.observe.redact import PROCESS, Secret
 from tfgrid_compose.state import paths
 from tfgrid_compose.state.secrets import ACCOUNTS

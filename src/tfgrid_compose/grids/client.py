@@ -23,13 +23,25 @@ from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids import wire
 from tfgrid_compose.grids.answers import Answers
 from tfgrid_compose.grids.asking import Asker, Patience
-from tfgrid_compose.grids.base import Answer, ContractInfo, Farm, Node, Twin
 from tfgrid_compose.grids.directory import Directory, Missing, Question
 from tfgrid_compose.grids.fields import WireError
 from tfgrid_compose.grids.filters import Filter, encode
+from tfgrid_compose.grids.models import (
+    Answer,
+    Bill,
+    Consumption,
+    ContractInfo,
+    Farm,
+    Gpu,
+    Health,
+    Node,
+    PublicIp,
+    Statistics,
+    Stats,
+    Twin,
+)
 from tfgrid_compose.grids.networks import Network
 from tfgrid_compose.grids.pages import Shape
-from tfgrid_compose.grids.records import Bill, Consumption, Gpu, Health, PublicIp, Statistics, Stats
 from tfgrid_compose.grids.trouble import unkept
 from tfgrid_compose.state import paths
 

@@ -11,9 +11,9 @@ from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.grids import pages
 from tfgrid_compose.grids.answers import FRESH_S, Answers, Kept
 from tfgrid_compose.grids.asking import Asker, Unanswered
-from tfgrid_compose.grids.base import Answer
 from tfgrid_compose.grids.fields import WireError
 from tfgrid_compose.grids.filters import encode
+from tfgrid_compose.grids.models import Answer
 from tfgrid_compose.grids.networks import Network
 from tfgrid_compose.grids.pages import Shape
 from tfgrid_compose.grids.reading import Failed

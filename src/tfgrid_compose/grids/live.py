@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tfgrid_compose.errors import GridError, StateError
 from tfgrid_compose.grids import networks, wire
-from tfgrid_compose.grids.base import Account, ContractInfo, Marked, Node, Progress, with_apps
+from tfgrid_compose.grids.base import Progress
 from tfgrid_compose.grids.marks import deployment_of
+from tfgrid_compose.grids.models import Account, ContractInfo, Marked, Node, with_apps
 from tfgrid_compose.state import settings
 from tfgrid_compose.words import named
 

@@ -6,9 +6,12 @@ Source of the URLs: threefoldtech/tfgrid-sdk-go (`grid-client`), summed up in th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from tfgrid_compose.grids.registry import LIVE, unknown
-from tfgrid_compose.state.settings import Settings
+from tfgrid_compose.errors import UsageError
+
+if TYPE_CHECKING:
+    from tfgrid_compose.state.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,16 @@ _DOMAINS = {
     "main": ("grid.tf", "be.grid.tf", "grid.threefold.me", "sg.grid.tf", "us.grid.tf", "grid.threefold.io"),
     **{name: (f"{name}.grid.tf", f"{name}.threefold.me") for name in ("test", "qa", "dev")},
 }
+
+LIVE = tuple(_DOMAINS)
+NETWORKS = ("local", *LIVE)
+
+
+def unknown(network: str) -> UsageError:
+    """The error for a name that is no network's."""
+    return UsageError(
+        f"there is no network `{network}`", why=f"networks are {', '.join(NETWORKS)}", fix="choose one with --network"
+    )
 
 
 def _live(name: str) -> Network:

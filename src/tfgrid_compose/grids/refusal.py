@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tfgrid_compose.grids.base import GIB, Node
+from tfgrid_compose.grids.models import GIB, Node
 from tfgrid_compose.grids.wish import DAY, SSD_HEADROOM_GIB, Wish, among
 
 _SMALLER = "ask for less with --cpu, --memory and --disk, or free room with `tfgrid-compose down`"

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import importlib
 
-from tfgrid_compose.errors import UsageError
 from tfgrid_compose.grids.base import Grid
+from tfgrid_compose.grids.networks import LIVE, NETWORKS, unknown
 
-# Loaded by name, so that neither grid is imported before it is used, and a new one is one line.
-_GRIDS = {
-    "local": "tfgrid_compose.localgrid.plugin:LocalGrid",
-    "main": "tfgrid_compose.grids.live:LiveGrid",
-    "test": "tfgrid_compose.grids.live:LiveGrid",
-    "qa": "tfgrid_compose.grids.live:LiveGrid",
-    "dev": "tfgrid_compose.grids.live:LiveGrid",
-}
-NETWORKS = tuple(_GRIDS)
-LIVE = tuple(name for name in NETWORKS if name != "local")
+# Loaded by name, so that neither grid is imported before it is used, whichever it is.
+_LOCAL, _LIVE = "tfgrid_compose.localgrid.plugin:LocalGrid", "tfgrid_compose.grids.live:LiveGrid"
 
 
 def open_grid(network: str) -> Grid:
     """The grid of a network. Raises `UsageError` for a name that is none."""
-    if network not in _GRIDS:
+    if network not in NETWORKS:
         raise unknown(network)
-    module, _, name = _GRIDS[network].partition(":")
+    module, _, name = (_LIVE if network in LIVE else _LOCAL).partition(":")
     grid: Grid = getattr(importlib.import_module(module), name)(network)
     return grid
-
-
-def unknown(network: str) -> UsageError:
-    """The error for a name that is no network's."""
-    return UsageError(
-        f"there is no network `{network}`", why=f"networks are {', '.join(NETWORKS)}", fix="choose one with --network"
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tfgrid_compose.grids.base import GIB, Node
+from tfgrid_compose.grids.models import GIB, Node
 from tfgrid_compose.grids.pricing import monthly_usd
 from tfgrid_compose.grids.wish import DAY, Wish
 

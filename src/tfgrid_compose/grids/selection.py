@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tfgrid_compose.errors import GridError, NotFoundError
-from tfgrid_compose.grids.base import Node
+from tfgrid_compose.grids.models import Node
 from tfgrid_compose.grids.refusal import RULES, Rule, refusal, rules_for
 from tfgrid_compose.grids.score import Scored, points, rate, scored
 from tfgrid_compose.grids.wish import ANY, SSD_HEADROOM_GIB, Whitelist, Wish

@@ -9,10 +9,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tfgrid_compose.grids.base import Capacity, ContractInfo, Farm, Node, Twin
 from tfgrid_compose.grids.fields import Row, WireError, clean, flag, id_of, integer, items, moment, number, part, text, whole
 from tfgrid_compose.grids.marks import app_of, deployment_of
-from tfgrid_compose.grids.records import Bill, Consumption, Gpu, Health, PublicIp, Statistics, Stats
+from tfgrid_compose.grids.models import (
+    Bill,
+    Capacity,
+    Consumption,
+    ContractInfo,
+    Farm,
+    Gpu,
+    Health,
+    Node,
+    PublicIp,
+    Statistics,
+    Stats,
+    Twin,
+    is_public,
+)
 
 UNITS_PER_TFT = 10**7
 # gridproxy calls a node up that reported within 80 minutes; the rest is for clocks that differ.
@@ -21,28 +34,6 @@ FRESH_S = 2 * 3600
 
 def _capacity(row: Row) -> Capacity:
     return Capacity(integer(row, "cru"), integer(row, "mru"), integer(row, "sru"), integer(row, "hru"))
-
-
-# Addresses
-
-
-def is_public(address: str) -> bool:
-    """Whether an IPv4, with or without a prefix length, can be reached from the internet.
-
-    Farmers register private ones too. Documentation ranges count as public: the local grid hands them out.
-    """
-    parts = address.partition("/")[0].split(".")
-    if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and len(part) <= 3 and int(part) < 256 for part in parts):
-        return False
-    first, second = int(parts[0]), int(parts[1])
-    if first in (0, 10, 127) or first >= 224:
-        return False
-    return not (
-        (first == 172 and 16 <= second < 32)
-        or (first == 192 and second == 168)
-        or (first == 100 and 64 <= second < 128)
-        or (first == 169 and second == 254)
-    )
 
 
 # Rows

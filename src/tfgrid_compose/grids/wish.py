@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from tfgrid_compose.grids.base import GIB, Node
+from tfgrid_compose.grids.models import GIB, Node
 
 # The grid's storage pools fragment: a disk needs some room beyond its size (reference tool, section 6).
 SSD_HEADROOM_GIB = 20

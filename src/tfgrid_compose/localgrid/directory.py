@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tfgrid_compose.grids.base import GIB, Capacity
+from tfgrid_compose.grids.models import GIB, Capacity
 from tfgrid_compose.grids.pricing import CERTIFIED, monthly_usd
 from tfgrid_compose.localgrid import accounts, billing, faults
 from tfgrid_compose.localgrid.catalog import FARMS, NODES, FarmSeed, NodeSeed, node_public_host

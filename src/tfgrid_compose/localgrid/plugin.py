@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tfgrid_compose.grids.base import Account, Capacity, ContractInfo, Marked, Node, Progress, with_apps
+from tfgrid_compose.grids.base import Progress
 from tfgrid_compose.grids.marks import app_of, deployment_of
+from tfgrid_compose.grids.models import Account, Capacity, ContractInfo, Marked, Node, with_apps
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.localgrid import accounts, billing, deployments, networks, snapshots
 from tfgrid_compose.localgrid.accounts import PLAY_MNEMONIC

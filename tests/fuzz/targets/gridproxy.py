@@ -24,8 +24,8 @@ from tfgrid_compose.deploy.costs import costs_of
 from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.grids import selection
 from tfgrid_compose.grids.asking import Patience
-from tfgrid_compose.grids.base import ContractInfo
 from tfgrid_compose.grids.client import Client, ask
+from tfgrid_compose.grids.models import ContractInfo
 from tfgrid_compose.grids.networks import Network
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.grids.wish import Wish

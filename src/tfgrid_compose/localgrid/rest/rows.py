@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tfgrid_compose.grids.base import GIB, Capacity
+from tfgrid_compose.grids.models import GIB, Capacity
 
 MEMORY_RESERVE = 2 * GIB
 DISK_RESERVE = 20 * GIB

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from tfgrid_compose.grids.base import Capacity
+from tfgrid_compose.grids.models import Capacity
 from tfgrid_compose.localgrid.rest.filters import NODES, passing
 from tfgrid_compose.localgrid.rest.query import decode
 from tfgrid_compose.localgrid.rest.rows import ContractRow, NodeRow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfgrid_compose.grids.base import Capacity
+from tfgrid_compose.grids.models import Capacity
 from tfgrid_compose.localgrid.rest.filters import discounted
 from tfgrid_compose.localgrid.rest.rows import BillRow, ContractRow, FarmRow, GpuRow, IpRow, NodeRow, TwinRow
 
