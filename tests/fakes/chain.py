@@ -4,7 +4,7 @@
         chain.fund(address, tft=100)
         chain.add_twin(7, address)
         chain.add_contract(11, twin=7, node=1)
-        Chain([chain.url]).cancel([11], signed)
+        cancel(Chain([chain.url]), [11], signed)
 
 Storage, calls, errors and fees are those of tfchain as far as the program uses them; signatures, nonces and the lifetime
 of transactions are checked. `orders` makes it fail in the ways that real ones do.

@@ -13,10 +13,10 @@ from tests.integration.conftest import Workspace
 from tests.integration.fake_engine import FakeKernel
 from tfgrid_compose.localgrid import deployments, networks
 from tfgrid_compose.localgrid.catalog import GIB
-from tfgrid_compose.localgrid.directory import LocalSource
 from tfgrid_compose.localgrid.engine import Engine
 from tfgrid_compose.localgrid.plugin import _node
 from tfgrid_compose.localgrid.provider.values import UNKNOWN
+from tfgrid_compose.localgrid.rest.local import LocalSource
 
 pytestmark = pytest.mark.integration
 

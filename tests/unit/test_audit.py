@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from tfgrid_compose.cli.audit import audit
 from tfgrid_compose.errors import NotFoundError, StateError
 from tfgrid_compose.state import anchor
-from tfgrid_compose.state.audit import GENESIS, audited, digest_of, link
+from tfgrid_compose.state.audit import GENESIS, link
+from tfgrid_compose.state.audited import audited, digest_of
 from tfgrid_compose.state.store import Deployment, Store
 
 ID = "0123456789abcdef"

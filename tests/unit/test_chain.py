@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.chain import FEE, TFT, FakeChain
 from tfgrid_compose.errors import GridError, InterruptedError_
 from tfgrid_compose.grids.account import Signed
+from tfgrid_compose.grids.cancelling import cancel
 from tfgrid_compose.grids.chain import Chain, ChainContract
 from tfgrid_compose.observe.redact import Secret
 
@@ -126,7 +127,7 @@ def test_no_price_is_no_price_of_zero(chain: Chain, fake: FakeChain) -> None:
 
 def test_one_contract_is_cancelled_and_paid_for(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     fake.add_contract(11, 7, node=3)
-    assert chain.cancel([11], signed) == [11]
+    assert cancel(chain, [11], signed) == [11]
     assert fake.contracts == {}
     assert fake.free_tft(me) == 100 - FEE / TFT
 
@@ -134,7 +135,7 @@ def test_one_contract_is_cancelled_and_paid_for(chain: Chain, fake: FakeChain, m
 def test_a_rented_node_is_cancelled_after_what_stands_on_it(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     fake.add_contract(11, 7, node=3, rent=True)
     fake.add_contract(12, 7, node=3)
-    assert chain.cancel([11, 12], signed) == [12, 11]
+    assert cancel(chain, [11, 12], signed) == [12, 11]
     assert fake.contracts == {}
 
 
@@ -143,7 +144,7 @@ def test_an_ed25519_account_can_cancel(chain: Chain, fake: FakeChain) -> None:
     fake.fund(signed.address, tft=3)
     fake.add_twin(9, signed.address)
     fake.add_contract(11, 9, node=3)
-    assert chain.cancel([11], signed) == [11]
+    assert cancel(chain, [11], signed) == [11]
 
 
 def test_a_seed_can_cancel(chain: Chain, fake: FakeChain) -> None:
@@ -151,29 +152,29 @@ def test_a_seed_can_cancel(chain: Chain, fake: FakeChain) -> None:
     fake.fund(signed.address, tft=3)
     fake.add_twin(9, signed.address)
     fake.add_contract(11, 9, name="my-app")
-    assert chain.cancel([11], signed) == [11]
+    assert cancel(chain, [11], signed) == [11]
 
 
 def test_many_are_one_transaction(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     for id in (11, 12, 13):
         fake.add_contract(id, 7, node=3)
-    assert chain.cancel([13, 11, 12, 11], signed) == [11, 12, 13]
+    assert cancel(chain, [13, 11, 12, 11], signed) == [11, 12, 13]
     assert fake.submitted == [[11, 12, 13]]
 
 
 def test_very_many_are_several_transactions(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     for id in range(1, 131):
         fake.add_contract(id, 7, node=3)
-    assert len(chain.cancel(range(1, 131), signed)) == 130
+    assert len(cancel(chain, range(1, 131), signed)) == 130
     assert [len(ids) for ids in fake.submitted] == [100, 30]
 
 
 def test_what_is_gone_already_is_no_error(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     fake.add_contract(11, 7, node=3)
     fake.add_contract(12, 7, node=3, state="Deleted")
-    assert chain.cancel([10, 11, 12], signed) == [11]
-    assert chain.cancel([10, 11, 12], signed) == []
-    assert chain.cancel([], signed) == []
+    assert cancel(chain, [10, 11, 12], signed) == [11]
+    assert cancel(chain, [10, 11, 12], signed) == []
+    assert cancel(chain, [], signed) == []
     assert fake.submitted == [[11]]
 
 
@@ -182,14 +183,14 @@ def test_one_that_goes_meanwhile_does_not_keep_the_others(chain: Chain, fake: Fa
     for id in (11, 12):
         fake.add_contract(id, 7, node=3)
     fake.before_submit = lambda: fake.contracts.pop(12, None)
-    assert chain.cancel([11, 12], signed) == [11]
+    assert cancel(chain, [11, 12], signed) == [11]
     assert fake.submitted == [[11, 12], [11]]
 
 
 def test_one_that_goes_meanwhile_alone(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     fake.add_contract(11, 7, node=3)
     fake.before_submit = lambda: fake.contracts.pop(11, None)
-    assert chain.cancel([11], signed) == []
+    assert cancel(chain, [11], signed) == []
 
 
 def test_a_contract_of_another_is_named_and_the_others_are_cancelled(
@@ -197,7 +198,7 @@ def test_a_contract_of_another_is_named_and_the_others_are_cancelled(
 ) -> None:
     for id, twin in ((11, 7), (12, 8), (13, 7)):
         fake.add_contract(id, twin, node=3)
-    error = failing(lambda: chain.cancel([11, 12, 13], signed))
+    error = failing(lambda: cancel(chain, [11, 12, 13], signed))
     assert error.code == "chain-refused" and error.cause == "contract-of-another"
     assert "contract 12" in error.what
     assert "cancelled: 11, 13" in error.details and "still there: 12" in error.details
@@ -213,7 +214,7 @@ def test_errors_of_the_pallet_are_explained(
 ) -> None:
     fake.add_contract(11, 7, node=3)
     fake.orders.refuse = name
-    error = failing(lambda: chain.cancel([11], signed))
+    error = failing(lambda: cancel(chain, [11], signed))
     assert error.code == "chain-refused" and error.cause == cause
     assert "contract 11" in error.what and name in str(error.details)
 
@@ -221,7 +222,7 @@ def test_errors_of_the_pallet_are_explained(
 def test_an_account_without_tft(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     fake.fund(me, tft=0.0001)
     fake.add_contract(11, 7, node=3)
-    error = failing(lambda: chain.cancel([11], signed))
+    error = failing(lambda: cancel(chain, [11], signed))
     assert error.code == "chain-refused" and error.cause == "fee-unpayable"
     assert "still there: 11" in error.details
     assert 11 in fake.contracts
@@ -240,14 +241,14 @@ def test_a_number_that_another_program_took_is_not_the_end(
         pause(seconds)
 
     chain.pause = meanwhile
-    assert chain.cancel([11], signed) == [11]
+    assert cancel(chain, [11], signed) == [11]
     assert fake.contracts == {} and clock.waited == [3.0]
 
 
 def test_two_programs_with_one_account(chain: Chain, fake: FakeChain, me: str, signed: Signed) -> None:
     fake.add_contract(11, 7, node=3)
     fake.orders.errors["author_submitAndWatchExtrinsic"] = {"code": 1014, "message": "Priority is too low", "data": "(1 vs 1)"}
-    error = failing(lambda: chain.cancel([11], signed))
+    error = failing(lambda: cancel(chain, [11], signed))
     assert error.cause == "transaction-race" and error.transient
 
 
@@ -260,7 +261,7 @@ def test_the_connection_breaks_after_it_was_carried_out(
     for id in (11, 12):
         fake.add_contract(id, 7, node=3)
     fake.orders.drop = True
-    assert chain.cancel([11, 12], signed) == [11, 12]
+    assert cancel(chain, [11, 12], signed) == [11, 12]
     assert clock.waited == []
 
 
@@ -276,14 +277,14 @@ def test_the_connection_breaks_and_it_is_carried_out_later(
             fake.contracts.clear()
 
     chain.pause = pause
-    assert chain.cancel([11], signed) == [11]
+    assert cancel(chain, [11], signed) == [11]
     assert clock.waited == [3.0, 3.0]
 
 
 def test_it_is_never_carried_out(chain: Chain, fake: FakeChain, me: str, signed: Signed, clock: Clock) -> None:
     fake.add_contract(11, 7, node=3)
     fake.orders.drop = fake.orders.lose = True
-    error = failing(lambda: chain.cancel([11], signed))
+    error = failing(lambda: cancel(chain, [11], signed))
     assert error.code == "cancel-unsure" and "contract 11" in error.what
     assert "contracts list --network main" in error.fix
     assert "still there: 11" in error.details
@@ -294,7 +295,7 @@ def test_the_chain_dies_after_the_hand_over(chain: Chain, fake: FakeChain, me: s
     fake.add_contract(11, 7, node=3)
     fake.orders.drop = fake.orders.lose = True
     fake.orders.on_lost = lambda: fake.answer_handshake(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
-    error = failing(lambda: chain.cancel([11], signed))
+    error = failing(lambda: cancel(chain, [11], signed))
     assert error.code == "cancel-unsure"
     assert error.details == ["not known to be cancelled: 11"]
 
@@ -303,7 +304,7 @@ def test_no_block_takes_it(chain: Chain, fake: FakeChain, me: str, signed: Signe
     fake.add_contract(11, 7, node=3)
     fake.orders.lose = True
     chain.inclusion = 0.1
-    error = failing(lambda: chain.cancel([11], signed))
+    error = failing(lambda: cancel(chain, [11], signed))
     assert error.code == "cancel-unsure" and "does not answer in time" in error.why
 
 
@@ -311,7 +312,7 @@ def test_no_block_takes_it(chain: Chain, fake: FakeChain, me: str, signed: Signe
 def test_the_chain_says_that_it_is_out(chain: Chain, fake: FakeChain, me: str, signed: Signed, status: Any) -> None:
     fake.add_contract(11, 7, node=3)
     fake.orders.lose, fake.orders.status = True, status
-    error = failing(lambda: chain.cancel([11], signed))
+    error = failing(lambda: cancel(chain, [11], signed))
     assert error.code == "cancel-unsure"
     assert f"it is {status if isinstance(status, str) else 'usurped'}" in error.why
 
@@ -323,7 +324,7 @@ def test_ctrl_c_in_the_midst_tells_what_became_of_each(chain: Chain, fake: FakeC
     fake.orders.silent = set()
     fake.orders.hold = True
     with pytest.raises(InterruptedError_) as caught:
-        chain.cancel([11, 12], signed)
+        cancel(chain, [11, 12], signed)
     assert caught.value.details == ["cancelled: 11, 12"]
     assert caught.value.exit_code == 130
     assert "contracts list --network main" in caught.value.fix
@@ -334,7 +335,7 @@ def test_ctrl_c_before_it_was_carried_out(chain: Chain, fake: FakeChain, me: str
     fake.orders.lose = True
     fake.orders.on_lost = lambda: os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(InterruptedError_) as caught:
-        chain.cancel([11], signed)
+        cancel(chain, [11], signed)
     assert caught.value.details == ["still there: 11"]
     assert "may still be carried out" in caught.value.why
 

@@ -18,7 +18,7 @@ from tfgrid_compose.deploy.retry import NEVER, Policy
 from tfgrid_compose.deploy.steps.base import Step, Tolerated
 from tfgrid_compose.errors import GridError, HookError, InterruptedError_, PlatformError, ReachError, TfgridError
 from tfgrid_compose.observe.events import RunEnded, RunStarted, StepEnded, StepRetry
-from tfgrid_compose.state.audit import digest_of
+from tfgrid_compose.state.audited import digest_of
 from tfgrid_compose.state.store import Deployment, Store
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.unit.workbench import Bench, contract
+from tfgrid_compose.deploy.budget import price_of
 from tfgrid_compose.deploy.nextbest import CAUSES, MOST, _doomed, _failed
 from tfgrid_compose.deploy.options import PlacementOptions
-from tfgrid_compose.deploy.price import price_of
 from tfgrid_compose.deploy.tfstate import contracts_in, without
 from tfgrid_compose.errors import GridError, InfrastructureError, InterruptedError_
 from tfgrid_compose.observe.diagnosis import find

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.workbench import Bench, Call, contract
 from tfgrid_compose.cli import plan_text, shell
 from tfgrid_compose.cli.cost import price_lines
+from tfgrid_compose.deploy import budget, rollback, spending
 from tfgrid_compose.deploy import price as prices
-from tfgrid_compose.deploy import rollback, spending
 from tfgrid_compose.deploy.plan import make_plan
 from tfgrid_compose.errors import GridError, InterruptedError_, UsageError
 from tfgrid_compose.grids import pricing
@@ -35,7 +35,7 @@ def other(id: int, usd_per_hour: float | None, kind: str = "vm") -> ContractInfo
 def price_of(bench: Bench, **given: Any) -> prices.DeploymentPrice:
     """The price of a plan."""
     with bench.context(**given) as context:
-        return prices.price_of(context)
+        return budget.price_of(context)
 
 
 # The price
@@ -70,17 +70,17 @@ def test_on_a_node_that_the_account_rents_nothing_is_paid(bench: Bench) -> None:
     bench.grid.directory.change(7, rented_by=43)
     with bench.context(node=8) as context:
         context.nodes = {"vm": [7]}
-        assert prices.price_of(context).usd_per_month > 0, "somebody else rents it"
+        assert budget.price_of(context).usd_per_month > 0, "somebody else rents it"
 
 
 def test_rates_are_asked_once_for_a_plan(bench: Bench) -> None:
     with bench.context() as context:
-        first = prices.price_of(context)
+        first = budget.price_of(context)
         asked = len(bench.grid.directory.asked)
-        assert prices.price_of(context) is first and len(bench.grid.directory.asked) == asked
+        assert budget.price_of(context) is first and len(bench.grid.directory.asked) == asked
         context.nodes = {"vm": [8]}
         bench.grid.directory.change(8, certified=True)
-        assert prices.price_of(context).usd_per_month == pytest.approx(1.25 * first.usd_per_month, abs=0.01), (
+        assert budget.price_of(context).usd_per_month == pytest.approx(1.25 * first.usd_per_month, abs=0.01), (
             "another node was chosen"
         )
 
@@ -89,7 +89,7 @@ def test_what_can_not_be_asked_is_said_and_the_price_is_the_one_before_discounts
     bench.grid.directory.silent = SILENT
     with bench.context() as context:
         bench.grid.silent = SILENT
-        found = prices.price_of(context)
+        found = budget.price_of(context)
         assert found.usd_per_month == pytest.approx(LIST) and found.tft_per_hour is None
         assert len(found.unasked) == 3 and all("the chain does not answer" in text for text in found.unasked)
         assert set(found.unasked) <= set(context.unchecked)
@@ -147,7 +147,7 @@ def test_the_plan_names_the_discount_level(bench: Bench) -> None:
 def test_the_smaller_of_option_and_manifest_holds(bench: Bench, manifest: str, option: float | None, limit: float | None) -> None:
     bench.manifest(manifest)
     with bench.context(max_monthly=option) as context:
-        found = prices.limit_of(context)
+        found = budget.limit_of(context)
     assert (found and found[0]) == limit
 
 
@@ -156,7 +156,7 @@ def test_what_is_dearer_is_refused_with_its_parts_and_what_would_be_cheaper(benc
     bench.manifest("resources: {cpu: {min: 1, recommended: 2}, memory: {min: 1G, recommended: 4G}}\n"
                    "network: {provision: [wireguard, ipv4]}\n")  # fmt: skip
     with bench.context(max_monthly=9) as context, pytest.raises(UsageError) as caught:
-        prices.check_budget(context, prices.price_of(context))
+        budget.check_budget(context, budget.price_of(context))
     error = caught.value
     assert (error.code, error.what) == ("over-budget", "my-app would cost 10.98 USD a month, more than 9.00 USD")
     assert "--max-monthly" in error.why and "no discount" in error.why
@@ -169,7 +169,7 @@ def test_with_nothing_cheap_enough_the_limit_is_what_can_change(bench: Bench) ->
     bench.grid.tft = 0.0
     bench.manifest("budget: 1\n")
     with bench.context() as context, pytest.raises(UsageError) as caught:
-        prices.check_budget(context, prices.price_of(context))
+        budget.check_budget(context, budget.price_of(context))
     assert caught.value.fix == "allow more: set budget: 9 in tfgrid-compose.yaml"
     assert caught.value.why.startswith("`budget` of tfgrid-compose.yaml allows no more")
 
@@ -177,14 +177,14 @@ def test_with_nothing_cheap_enough_the_limit_is_what_can_change(bench: Bench) ->
 def test_a_price_that_is_just_the_budget_is_not_over_it(bench: Bench) -> None:
     bench.grid.tft = 0.0
     with bench.context(max_monthly=LIST) as context:
-        prices.check_budget(context, prices.price_of(context))
+        budget.check_budget(context, budget.price_of(context))
 
 
 def test_a_discount_that_is_not_known_does_not_make_it_cheaper(bench: Bench) -> None:
     with bench.context(max_monthly=5) as context:
         bench.grid.silent = SILENT
         with pytest.raises(UsageError, match="8.10 USD") as caught:
-            prices.check_budget(context, prices.price_of(context))
+            budget.check_budget(context, budget.price_of(context))
     assert "discount could not be asked" in caught.value.why
 
 
@@ -219,10 +219,10 @@ def test_a_sum_that_is_none_is_a_usage_error(bench: Bench, call: Call, sum: str)
 def test_the_option_is_not_remembered_and_the_manifests_budget_is(bench: Bench) -> None:
     bench.up(max_monthly=1000)
     with bench.context() as context:
-        assert context.max_monthly is None and prices.limit_of(context) is None
+        assert context.max_monthly is None and budget.limit_of(context) is None
     bench.manifest("budget: 1\n")
     with bench.context() as context:
-        assert prices.limit_of(context) == (1.0, "`budget` of tfgrid-compose.yaml")
+        assert budget.limit_of(context) == (1.0, "`budget` of tfgrid-compose.yaml")
 
 
 def test_going_back_is_never_refused_for_money_and_says_so(bench: Bench) -> None:
@@ -314,7 +314,7 @@ def test_contracts_that_can_not_be_listed_are_said(bench: Bench, monkeypatch: py
 def test_the_price_is_remembered_and_ps_shows_it_without_asking(bench: Bench, call: Call) -> None:
     bench.grid.tft = 0.0
     with bench.context(write=True) as context:
-        prices.price_of(context)
+        budget.price_of(context)
         rollback.deploy(context, make_plan(context))
     assert bench.deployment.data["price"]["usd_per_month"] == LIST
     assert bench.deployment.data["price"]["tft_per_month"] == 135.0

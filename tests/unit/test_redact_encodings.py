@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfgrid_compose.observe.flow import Flow
 from tfgrid_compose.observe.redact import MASK, Redactor
 
 Form = Callable[[bytes], str]
@@ -166,7 +167,7 @@ def test_lines_that_come_one_by_one_hide_nothing(secret: str, name: str, width: 
         form = "\n".join(form[at : at + width] for at in range(0, len(form), width))
     lines = ["before", *form.split("\n"), "after"]
     got: list[str] = []
-    flow = redactor(secret).flow(got.append)
+    flow = Flow(redactor(secret), got.append)
     for line in lines:
         flow.line(line)
     flow.close()
@@ -181,7 +182,7 @@ def test_lines_that_come_one_by_one_hide_nothing(secret: str, name: str, width: 
 
 def test_lines_wait_only_where_a_secret_may_begin() -> None:
     got: list[str] = []
-    flow = redactor("hunter2!").flow(got.append)
+    flow = Flow(redactor("hunter2!"), got.append)
     flow.line("nothing of it")
     assert got == ["nothing of it"]
     flow.line("it ends in hunt")
@@ -198,7 +199,7 @@ def test_lines_wait_only_where_a_secret_may_begin() -> None:
 
 def test_lines_do_not_wait_for_ever() -> None:
     got: list[str] = []
-    flow = redactor("hunter2!").flow(got.append)
+    flow = Flow(redactor("hunter2!"), got.append)
     for at in range(1000):
         flow.line(f"{at:08x}: 6161 6161 6161 6161  aaaaaaaa")
     assert len(got) > 900
@@ -267,7 +268,7 @@ def test_a_large_log_takes_seconds_at_most() -> None:
     known = redactor(*(f"{chosen.getrandbits(128):032x}" for _ in range(8)), "local", "release")
     begin = time.process_time()
     known.text("\n".join(lines))
-    flow = known.flow(lambda line: None)
+    flow = Flow(known, lambda line: None)
     for line in lines:
         flow.line(line)
     assert time.process_time() - begin < 10

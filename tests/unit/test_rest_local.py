@@ -14,13 +14,14 @@ import pytest
 from tfgrid_compose.errors import EnvironmentError_, GridError
 from tfgrid_compose.grids.client import ask
 from tfgrid_compose.grids.models import GIB, ContractInfo
-from tfgrid_compose.localgrid import accounts, billing, directory, faults, plugin
+from tfgrid_compose.localgrid import accounts, billing, faults, plugin
 from tfgrid_compose.localgrid.catalog import NODES
-from tfgrid_compose.localgrid.directory import LocalSource
 from tfgrid_compose.localgrid.entries import Resources
 from tfgrid_compose.localgrid.instance import Instance, current
 from tfgrid_compose.localgrid.ledger import Ledger
 from tfgrid_compose.localgrid.plugin import LocalGrid
+from tfgrid_compose.localgrid.rest import local
+from tfgrid_compose.localgrid.rest.local import LocalSource
 
 # The client compares the grid's time with its own.
 NOW = float(int(time.time()))
@@ -203,7 +204,7 @@ def test_a_damaged_ledger_is_the_ledgers_error_through_the_client_too(grid: Loca
 
 
 def test_the_uptime_is_the_computers() -> None:
-    assert directory.host_uptime() == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=5)
+    assert local.host_uptime() == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=5)
 
 
 # Bills

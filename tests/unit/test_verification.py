@@ -16,6 +16,7 @@ from tfgrid_compose.deploy.payer import unable_payer
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.grids import account, networks
 from tfgrid_compose.grids.live import LiveGrid
+from tfgrid_compose.grids.standing import standing
 from tfgrid_compose.grids.verification import verified
 from tfgrid_compose.state import settings
 
@@ -119,10 +120,10 @@ def test_a_service_that_is_silent_is_said_and_holds_nothing_up(network: LiveNetw
 
 def test_sign_in_says_it_too(network: LiveNetwork, service: Service) -> None:
     urls = networks.network("main", settings.load())
-    look = account.standing(account.signed_in("main"), urls.chain, urls.dashboard, urls.kyc)
+    look = standing(account.signed_in("main"), urls.chain, urls.dashboard, urls.kyc)
     assert look.lacks == ()
     service.status, service.body = 404, json.dumps({"error": "verification not found"}).encode()
-    look = account.standing(account.signed_in("main"), urls.chain, urls.dashboard, urls.kyc)
+    look = standing(account.signed_in("main"), urls.chain, urls.dashboard, urls.kyc)
     assert "not verified on network main" in look.lacks[0] and "https://dashboard.grid.tf" in look.lacks[0]
 
 

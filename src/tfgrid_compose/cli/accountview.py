@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from tfgrid_compose.grids.account import Signed, Standing
+    from tfgrid_compose.grids.account import Signed
+    from tfgrid_compose.grids.standing import Standing
     from tfgrid_compose.state.store import Store
 
 
@@ -17,11 +18,12 @@ def standings(signed: Sequence[Signed]) -> list[tuple[Signed, Standing]]:
     """Look all of them up at once."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from tfgrid_compose.grids import account, networks
+    from tfgrid_compose.grids import networks
+    from tfgrid_compose.grids.standing import standing
     from tfgrid_compose.state import settings
 
     def look(item: Signed, network: networks.Network) -> Standing:
-        return account.standing(item, network.chain, network.dashboard, network.kyc)
+        return standing(item, network.chain, network.dashboard, network.kyc)
 
     config = settings.load()
     urls = {item.network: networks.network(item.network, config) for item in signed}

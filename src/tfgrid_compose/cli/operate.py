@@ -159,6 +159,7 @@ def logs(app: str | None, follow: bool, since: str | None, lines: int | None, ho
     from tfgrid_compose.deploy import operate
     from tfgrid_compose.deploy.known import known_secrets
     from tfgrid_compose.drivers import ssh
+    from tfgrid_compose.observe.flow import Flow
     from tfgrid_compose.observe.plain import coloured
     from tfgrid_compose.observe.redact import PROCESS
 
@@ -172,7 +173,7 @@ def logs(app: str | None, follow: bool, since: str | None, lines: int | None, ho
             return
         command = operate.journal_command(deployment, follow=follow, since=since, lines=lines)
         words = operate.shell_argv(store, deployment, ssh.marked(command, mark, merged=True), tty=False, say=_say)
-    with PROCESS.flow(lambda line: click.echo(coloured(line))) as flow:
+    with Flow(PROCESS, lambda line: click.echo(coloured(line))) as flow:
         code = ssh.follow(words, mark, flow.line, PROCESS.text)
     sys.exit(code)
 

@@ -9,10 +9,9 @@ import click
 
 from tfgrid_compose.cli.cost import price_lines
 from tfgrid_compose.cli.nodeoptions import explain_lines
+from tfgrid_compose.deploy.budget import price_of
 from tfgrid_compose.deploy.context import Context
-from tfgrid_compose.deploy.placement import Placement
 from tfgrid_compose.deploy.plan import Plan, values_of
-from tfgrid_compose.deploy.price import price_of
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.manifest.envfile import PLACES
 from tfgrid_compose.words import readable
@@ -27,7 +26,7 @@ def plan_json(context: Context, plan: Plan, explain: bool = False) -> str:
 def why_there(context: Context) -> list[dict[str, Any]]:
     """Why each machine stands where it does; where the grid can't be asked, the context says so instead."""
     try:
-        return (context.placement or Placement.of(context)).explain(context.nodes)
+        return (context.placement or context.placed_anew()).explain(context.nodes)
     except GridError as error:
         context.unchecked.append(f"why machines stand on their nodes: {error.what}")
         return []

@@ -15,11 +15,12 @@ from tfgrid_compose.cli.nodeoptions import node_options, placement_of
 from tfgrid_compose.cli.plan_text import plan_json, plan_text
 from tfgrid_compose.cli.render import Terminal
 from tfgrid_compose.cli.shell import Shell, warn
+from tfgrid_compose.deploy.budget import check_budget, price_of
 from tfgrid_compose.deploy.drift import live_options, repair_plan
 from tfgrid_compose.deploy.lookup import find
 from tfgrid_compose.deploy.options import RollbackOptions, UpOptions
 from tfgrid_compose.deploy.plan import make_plan
-from tfgrid_compose.deploy.price import check_budget, check_first_hour, price_of
+from tfgrid_compose.deploy.price import check_first_hour
 from tfgrid_compose.deploy.resume import resumable, resumed_options
 from tfgrid_compose.deploy.spending import balance_warnings
 from tfgrid_compose.deploy.up import prepared

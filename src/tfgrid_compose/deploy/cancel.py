@@ -13,7 +13,7 @@ from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.observe.events import Stream, notice
 from tfgrid_compose.state import lease
-from tfgrid_compose.state.audit import audited
+from tfgrid_compose.state.audited import audited
 from tfgrid_compose.state.store import Store
 from tfgrid_compose.words import count
 

@@ -6,9 +6,11 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfgrid_compose.deploy.networks import Networks
+from tfgrid_compose.deploy.placement import Placement
+from tfgrid_compose.deploy.price import DeploymentPrice
 from tfgrid_compose.deploy.resolve import RoleSizes, public_keys
 from tfgrid_compose.deploy.retry import Policy
 from tfgrid_compose.drivers import ssh
@@ -21,12 +23,8 @@ from tfgrid_compose.observe.events import Stream, step_progress
 from tfgrid_compose.observe.redact import Redactor
 from tfgrid_compose.patterns.load import LoadedPattern
 from tfgrid_compose.patterns.model import lookup
-from tfgrid_compose.state import paths
+from tfgrid_compose.state import paths, settings
 from tfgrid_compose.state.store import Deployment, Release, Store
-
-if TYPE_CHECKING:
-    from tfgrid_compose.deploy.placement import Placement
-    from tfgrid_compose.deploy.price import DeploymentPrice
 
 
 @dataclass
@@ -71,6 +69,10 @@ class Context:
     aim: dict[str, Any] = field(default_factory=dict)
     run: int = 0
     _connections: dict[str, ssh.Connection] = field(default_factory=dict)
+
+    def placed_anew(self) -> Placement:
+        """The choice of nodes for a deployment whose machines have theirs; the grid is asked anew."""
+        return Placement(self.grid, self.app, self.pattern, self.sizes, self.networks.provision, self.overrides, settings.load())
 
     def __post_init__(self) -> None:
         item = self.deployment

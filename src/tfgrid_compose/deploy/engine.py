@@ -17,7 +17,7 @@ from tfgrid_compose.errors import InterruptedError_, TfgridError
 from tfgrid_compose.observe.diagnosis import explained
 from tfgrid_compose.observe.events import RunEnded, RunStarted, Stream, step_ended, step_retry, step_started
 from tfgrid_compose.state import reserve
-from tfgrid_compose.state.audit import digest_of
+from tfgrid_compose.state.audited import digest_of
 from tfgrid_compose.state.store import Deployment, Store
 
 # Kinds of run that end a deployment, and the command that goes on with one that was cut off.

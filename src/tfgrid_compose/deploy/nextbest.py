@@ -6,10 +6,9 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from tfgrid_compose.deploy.budget import limit_of, over_budget, price_of
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.kept import STATE
-from tfgrid_compose.deploy.placement import Placement
-from tfgrid_compose.deploy.price import limit_of, over_budget, price_of
 from tfgrid_compose.deploy.tfstate import without
 from tfgrid_compose.errors import InterruptedError_, TfgridError
 from tfgrid_compose.grids.models import ContractInfo
@@ -67,7 +66,7 @@ class NextBest:
 
     def _others(self, context: Context, error: TfgridError, failed: set[int]) -> dict[str, list[int]]:
         """Nodes as they are now, with others for those that failed; raises `error` when there are none."""
-        placement = Placement.of(context)
+        placement = context.placed_anew()
         try:
             for role, chosen in context.nodes.items():
                 for node in chosen:

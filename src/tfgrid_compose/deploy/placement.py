@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfgrid_compose.deploy.resolve import RoleSizes
 from tfgrid_compose.deploy.wishes import MANIFEST, OPTIONS, Asked
@@ -20,11 +20,7 @@ from tfgrid_compose.grids.models import Node
 from tfgrid_compose.grids.selection import Ranking, Taken, Wish
 from tfgrid_compose.manifest.load import App, nearest
 from tfgrid_compose.patterns.load import LoadedPattern
-from tfgrid_compose.state import settings
 from tfgrid_compose.state.settings import Settings
-
-if TYPE_CHECKING:
-    from tfgrid_compose.deploy.context import Context
 
 KEPT, ASKED, HINTED, CHOSEN, TRUSTED = "kept", "asked", "hinted", "chosen", "unchecked"
 _NEXT = 3
@@ -52,14 +48,6 @@ class Placement:
     # For a plan that nothing comes of: where nobody can be asked, a machine gets node 0, which is none.
     only_plan: bool = False
     _taken: Taken = field(default_factory=Taken)
-
-    @classmethod
-    def of(cls, context: Context) -> Placement:
-        """For a deployment whose machines have their nodes; the grid is asked anew."""
-        return cls(
-            context.grid, context.app, context.pattern, context.sizes, context.networks.provision, context.overrides,
-            settings.load(),
-        )  # fmt: skip
 
     # What is asked
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tfgrid_compose.deploy import trust
+from tfgrid_compose.deploy.budget import over_budget, price_of
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.dataloss import lost_data
-from tfgrid_compose.deploy.price import over_budget, price_of
 from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.grids import git

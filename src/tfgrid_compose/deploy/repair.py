@@ -20,7 +20,7 @@ from tfgrid_compose.grids.models import ContractInfo, Marked
 from tfgrid_compose.grids.pricing import HOURS_PER_MONTH
 from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.state import backups
-from tfgrid_compose.state.audit import audited
+from tfgrid_compose.state.audited import audited
 from tfgrid_compose.state.check import look
 from tfgrid_compose.state.problem import Problem
 from tfgrid_compose.state.quiet import held_leases, quiet

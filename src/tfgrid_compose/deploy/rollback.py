@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.deploy import engine, releases, up
+from tfgrid_compose.deploy.budget import check_budget, limit_of, price_of
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.networks import Networks, preferred
 from tfgrid_compose.deploy.options import RollbackOptions
 from tfgrid_compose.deploy.plan import Plan, make_plan
-from tfgrid_compose.deploy.price import check_budget, limit_of, price_of
 from tfgrid_compose.deploy.resolve import RoleSizes
 from tfgrid_compose.deploy.retry import NEVER, Policy
 from tfgrid_compose.deploy.turn import turn

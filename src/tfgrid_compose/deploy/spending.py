@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfgrid_compose.deploy.budget import check_budget, over_budget, price_of
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.contracts import mark
 from tfgrid_compose.deploy.costs import Cost, costs_of
-from tfgrid_compose.deploy.price import DeploymentPrice, asked_rates, check_budget, check_first_hour, over_budget, price_of
+from tfgrid_compose.deploy.price import DeploymentPrice, asked_rates, check_first_hour
 from tfgrid_compose.errors import TfgridError
 from tfgrid_compose.grids.base import Grid
 from tfgrid_compose.grids.models import ContractInfo

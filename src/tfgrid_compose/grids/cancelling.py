@@ -32,7 +32,11 @@ class _Unsure(Exception):
 
 
 def cancel(chain: Chain, ids: Iterable[int], signed: Signed) -> list[int]:
-    """As `Chain.cancel`."""
+    """Cancel contracts; returns those that were still there. What is gone already is no error.
+
+    Raises `GridError` that names each contract that is left, and `InterruptedError_` that tells what happened to each
+    when Ctrl-C came.
+    """
     live = _still(chain, ids)
     pair = keys.keypair(signed.secret, signed.key_type)
     done: list[int] = []

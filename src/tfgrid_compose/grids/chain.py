@@ -13,13 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tfgrid_compose.errors import GridError
 from tfgrid_compose.observe.redact import PROCESS
-
-if TYPE_CHECKING:
-    from tfgrid_compose.grids.account import Signed
 
 UNITS_PER_TFT = 10_000_000
 # Blocks come every 6 seconds; a server whose newest one is older than this is out of step.
@@ -125,18 +122,6 @@ class Chain:
 
     def _value(self, pallet: str, item: str, key: Any) -> Any:
         return self.ask(lambda api: api.query(pallet, item, [key]).value)
-
-    # Changes
-
-    def cancel(self, ids: Iterable[int], signed: Signed) -> list[int]:
-        """Cancel contracts; returns those that were still there. What is gone already is no error.
-
-        Raises `GridError` that names each contract that is left, and `InterruptedError_` that tells what happened to each
-        when Ctrl-C came.
-        """
-        from tfgrid_compose.grids.cancelling import cancel
-
-        return cancel(self, ids, signed)
 
     # Connections
 

@@ -125,7 +125,7 @@ class LiveGrid:
 
     def _may_buy(self) -> bool | None:
         """None when nobody says whether the account is verified."""
-        from tfgrid_compose.grids.account import LEAST_TFT
+        from tfgrid_compose.grids.standing import LEAST_TFT
 
         address = self._signed.address
         self._check_urls()
@@ -291,9 +291,11 @@ class LiveGrid:
     def cancel(self, contracts: Sequence[int]) -> None:
         """Cancel contracts on the chain, all in one call; those that are gone are no error."""
         if contracts:
+            from tfgrid_compose.grids.cancelling import cancel
+
             signed = self._signed
             with self._chain() as chain:
-                chain.cancel(contracts, signed)
+                cancel(chain, contracts, signed)
 
     def remains(self, contracts: Sequence[int]) -> list[str]:
         """Contracts that the chain still knows alive."""

@@ -14,12 +14,12 @@ from tfgrid_compose.grids.models import Account, Capacity, ContractInfo, Marked,
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.localgrid import accounts, billing, deployments, networks, snapshots
 from tfgrid_compose.localgrid.accounts import PLAY_MNEMONIC
-from tfgrid_compose.localgrid.directory import LocalSource, farm_of
 from tfgrid_compose.localgrid.engine import Engine, require_root
 from tfgrid_compose.localgrid.entries import Contract, Twin
 from tfgrid_compose.localgrid.instance import current
 from tfgrid_compose.localgrid.ledger import Ledger
 from tfgrid_compose.localgrid.machine import Machine
+from tfgrid_compose.localgrid.rest.local import LocalSource, farm_of
 from tfgrid_compose.localgrid.rest.rows import NodeRow
 
 if TYPE_CHECKING:

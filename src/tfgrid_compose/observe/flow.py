@@ -7,15 +7,12 @@ others are passed on at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tfgrid_compose.observe import encoded
 from tfgrid_compose.observe.dumps import is_row
 from tfgrid_compose.observe.plain import SEQUENCE
+from tfgrid_compose.observe.redact import Known, Redactor
 from tfgrid_compose.observe.spelling import as_bytes
-
-if TYPE_CHECKING:
-    from tfgrid_compose.observe.redact import Known, Redactor
 
 # So many lines, and signs, wait at most.
 _MOST_LINES = 64

@@ -7,15 +7,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tfgrid_compose.observe import encoded
 from tfgrid_compose.observe.ownwords import Ours, OwnWords
 from tfgrid_compose.observe.plain import SEQUENCE
 from tfgrid_compose.observe.spelling import MARKS, as_bytes, longest_plain, spellings
-
-if TYPE_CHECKING:
-    from tfgrid_compose.observe.flow import Flow
 
 MASK = "«redacted»"
 SHORTEST = 4
@@ -90,12 +87,6 @@ class Redactor:
         """A sentence of ours, without secrets that came into it from outside: our own words stay."""
         spans = [span for span in self._spans(text) if not self.own.cover(text, *span)] if self._known else []
         return _masked(text, spans) if spans else text
-
-    def flow(self, emit: Callable[[str], None]) -> Flow:
-        """Lines that come one by one, redacted with the lines around them."""
-        from tfgrid_compose.observe.flow import Flow
-
-        return Flow(self, emit)
 
     def data(self, value: Any) -> Any:
         """Any JSON-like value from outside without secrets."""

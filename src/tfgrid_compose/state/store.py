@@ -5,23 +5,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tfgrid_compose.state import arrival
-from tfgrid_compose.state.audit import Audit
-from tfgrid_compose.state.deployments import Deployment, Deployments
-from tfgrid_compose.state.journal import Journal
-from tfgrid_compose.state.releases import Release, Releases, environment_name
+from tfgrid_compose.state.arrival import Arrival
+from tfgrid_compose.state.deployments import Deployment
+from tfgrid_compose.state.releases import Release, environment_name
 from tfgrid_compose.state.schema import SCHEMA_VERSION
-from tfgrid_compose.state.secrets import Secrets
 
 __all__ = ["SCHEMA_VERSION", "Deployment", "Release", "Store"]
 
 
-class Store(Deployments, Journal, Releases, Secrets, Audit):
+class Store(Arrival):
     """One open database; close it when done."""
 
     def _prepare(self) -> None:
         super()._prepare()
-        arrival.finish_if_possible(self)
+        self.finish_arrival_if_possible()
 
     def __enter__(self) -> Store:
         return self

@@ -16,7 +16,7 @@ from typing import Any
 from tfgrid_compose import __version__
 from tfgrid_compose.errors import StateError
 from tfgrid_compose.state import arrival, backups, blobs, envelope, paths, whoami
-from tfgrid_compose.state.audit import audited
+from tfgrid_compose.state.audited import audited
 from tfgrid_compose.state.database import with_checksum
 from tfgrid_compose.state.keys import Keys
 from tfgrid_compose.state.package import (
@@ -145,7 +145,7 @@ def take_in(package: Package, stays_here: StaysHere, *, replace: bool = False) -
         done = _whole(package, path, gone) if empty else _merged(package, blocking)
         with Store() as store:
             if not empty:
-                done.emptied = arrival.empty(store, gone)
+                done.emptied = store.empty(gone)
             done.elsewhere = [text for id, *_ in package.deployments if (text := _without_folder(store.deployment(id)))]
     return done
 
@@ -182,7 +182,7 @@ def _whole(package: Package, path: Path, gone: list[str]) -> Imported:
     database = arrival.noted(package.database, Vault(path.with_name("key")), package.facts.get("who"), gone)
     replace_empty(paths.private_file(path.with_name(f".{path.name}.restored-{os.getpid()}"), database), path)
     with Store(path) as store:
-        arrival.finish(store)
+        store.finish_arrival()
         names = {item.id: item.name for item in store.deployments()}
         return Imported(added=list(names.values()), emptied=[names[id] for id in gone], whole=True)
 

@@ -22,6 +22,7 @@ from tfgrid_compose.deploy.steps.ship import for_machine, hook_environment, rele
 from tfgrid_compose.drivers import hostkeys, output
 from tfgrid_compose.errors import HookError, ReachError
 from tfgrid_compose.manifest.load import App, hook_path
+from tfgrid_compose.observe.flow import Flow
 from tfgrid_compose.observe.ownwords import Ours
 from tfgrid_compose.state import paths
 
@@ -140,7 +141,7 @@ class Hook(Step):
                 del lines[:-_LAST]
                 context.progress(self.name, clean, milestone=clean.lstrip()[:1] in _MILESTONES and clean.strip() != "")
 
-            with context.redactor.flow(show) as flow:
+            with Flow(context.redactor, show) as flow:
                 return self._run_twice(context, timeout, flow.line, lines)
 
     def _run_twice(self, context: Context, timeout: int, on_line: Callable[[str], None], lines: list[str]) -> Ending:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tfgrid_compose.deploy import kept, trust
+from tfgrid_compose.deploy.budget import remembered
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.nextbest import NextBest
 from tfgrid_compose.deploy.outputs import parse_outputs
-from tfgrid_compose.deploy.price import remembered
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers import statebackend

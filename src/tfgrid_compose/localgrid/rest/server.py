@@ -8,9 +8,9 @@ import socket
 from collections.abc import Callable
 
 from tfgrid_compose.errors import EnvironmentError_
-from tfgrid_compose.localgrid.directory import LocalSource
 from tfgrid_compose.localgrid.engine import require_root
 from tfgrid_compose.localgrid.instance import current
+from tfgrid_compose.localgrid.rest.local import LocalSource
 
 LOOPBACK = "127.0.0.1"
 # Connections at a time; whoever comes later is answered with 503.
