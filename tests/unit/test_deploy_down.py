@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from tests.unit.workbench import Bench, contract
 from tfgrid_compose.deploy import down
 from tfgrid_compose.errors import EnvironmentError_, GridError, InfrastructureError, InterruptedError_, TfgridError
+from tfgrid_compose.patterns.load import BUILTIN
 from tfgrid_compose.state import backups, paths
 from tfgrid_compose.state.check import look
 
@@ -62,6 +66,30 @@ def test_everything_is_removed_checked_and_forgotten(bench: Bench, terraform: li
     assert bench.outcomes() == {"tunnel": "done", "infrastructure": "done", "verify": "done"}
     assert [entry.facts["phase"] for entry in bench.store.audit_entries(found.id)][:2] == ["ended", "begun"]
     assert backups.listed(), "the state as it was before can be looked at"
+
+
+def test_random_values_are_secret_whatever_a_pattern_calls_their_variables(bench: Bench, terraform: list[Any]) -> None:
+    folder = paths.config_dir() / "patterns" / "single-vm"
+    shutil.copytree(BUILTIN / "single-vm", folder)
+    for path in (folder / "pattern.yaml", *(folder / "infrastructure").glob("*.tf")):
+        path.write_text(path.read_text().replace("mycelium_key: generated", "vm_network_seed: generated"))
+        path.write_text(re.sub(r'variable "mycelium_key"', 'variable "vm_network_seed"', path.read_text()))
+        path.write_text(path.read_text().replace("var.mycelium_key", "var.vm_network_seed"))
+    bench.write("page", "new")
+    bench.up(trust=True)
+    with bench.context() as context:
+        seed = context.generated()["mycelium_key"]
+        assert context.terraform_variables()["vm_network_seed"] == seed
+    assert "vm_network_seed" not in bench.deployment.data["variables"]
+    with bench.store.write() as db:
+        rows = [
+            json.dumps(list(map(str, row)))
+            for table in ("deployments", "done", "steps")
+            for row in db.execute(f"SELECT * FROM {table}")
+        ]
+    assert not [row for row in rows if seed in row], "only fingerprints of it are written down"
+    bench.down()
+    assert terraform[-1]["TF_VAR_vm_network_seed"] == seed
 
 
 def test_a_deployment_that_was_never_made_is_just_forgotten(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from tfgrid_compose.manifest.model import DataDisk
 from tfgrid_compose.observe.events import Stream, step_progress
 from tfgrid_compose.observe.redact import Redactor
 from tfgrid_compose.patterns.load import LoadedPattern
-from tfgrid_compose.patterns.model import lookup
+from tfgrid_compose.patterns.model import GENERATED, lookup
 from tfgrid_compose.state import paths, settings
 from tfgrid_compose.state.store import Deployment, Release, Store
 
@@ -206,7 +206,7 @@ def variable_context(context: Context) -> dict[str, Any]:
         "network": {kind: kind in provisioned for kind in _FIELDS},
         "disks": [{"name": disk.name, "size": disk.size, "mount": disk.mount} for disk in context.disks],
         "ports": [port.number for port in context.app.manifest.resources.ports],
-        "generated": context.generated(),
+        GENERATED: context.generated(),
         "gateway": context.app.manifest.gateway,
         "backend": context.app.manifest.backend,
     }  # fmt: skip

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tfgrid_compose.deploy import domain
 from tfgrid_compose.deploy.context import deployment_folder
@@ -15,7 +16,7 @@ from tfgrid_compose.deploy.payer import same_payer
 from tfgrid_compose.deploy.records import Keeper, shown
 from tfgrid_compose.deploy.releases import prune_archives
 from tfgrid_compose.deploy.retry import Policy
-from tfgrid_compose.deploy.steps.infrastructure import private_keys, session
+from tfgrid_compose.deploy.steps.infrastructure import as_text, private_keys, session
 from tfgrid_compose.drivers import wireguard
 from tfgrid_compose.drivers.process import run
 from tfgrid_compose.drivers.terraform import find
@@ -34,6 +35,7 @@ from tfgrid_compose.grids.registry import open_grid
 from tfgrid_compose.observe.events import Stream, notice, step_progress
 from tfgrid_compose.observe.ownwords import Ours
 from tfgrid_compose.patterns import load as patterns
+from tfgrid_compose.patterns.model import GENERATED, lookup
 from tfgrid_compose.state import backups, paths
 from tfgrid_compose.state.store import Deployment, Store
 from tfgrid_compose.words import count, named
@@ -209,8 +211,9 @@ class Removal:
     def _terraform_destroy(self) -> None:
         loaded = patterns.load(str(self._deployment.data["pattern"]))
         progress = self._progress
-        generated = json.loads(self._store.secret(self._deployment.id, "generated") or b"{}")
-        values = {**self._deployment.data.get("variables", {}), **generated}
+        context = {GENERATED: json.loads(self._store.secret(self._deployment.id, "generated") or b"{}")}
+        secret = {name: as_text(_generated(context, path)) for name, path in loaded.pattern.secret_variables().items()}
+        values = {**self._deployment.data.get("variables", {}), **secret}
         variables = {f"TF_VAR_{name}": value for name, value in values.items()}
         with session(self._store, self._deployment.id, self._grid, self._folder, variables, progress) as terraform:
             terraform.argv = find(self._terraform)
@@ -257,6 +260,14 @@ class Removal:
             f"`tfgrid-compose dns forget {name}` before",
             code="dns-leftovers",
         )
+
+
+def _generated(context: dict[str, Any], path: str) -> Any:
+    """A random value; empty for one that the pattern has named since, which no machine was ever given."""
+    try:
+        return lookup(context, path)
+    except KeyError:
+        return ""
 
 
 def left_text(contracts: list[int]) -> str:

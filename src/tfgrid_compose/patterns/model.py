@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 CONTRACT = 1
+# The part of the context that holds random values.
+GENERATED = "generated"
 
 
 class PatternModel(BaseModel):
@@ -68,6 +70,10 @@ class Pattern(PatternModel):
     def hook_role(self) -> str:
         """The role on whose first machine the hooks run."""
         return next((name for name, role in self.roles.items() if role.hooks), next(iter(self.roles)))
+
+    def secret_variables(self) -> dict[str, str]:
+        """{Terraform variable: dotted path} of those that hold random values, whatever the pattern calls them."""
+        return {name: path for name, path in self.variables.items() if path.split(".")[0] == GENERATED}
 
 
 def lookup(context: dict[str, Any], path: str) -> Any:

@@ -53,9 +53,11 @@ class Infrastructure(Step):
         found = {"pattern": context.pattern.infrastructure_digest}
         if not context.store.secret(context.deployment.id, "ssh"):
             return {**found, "keys": UNKNOWN}  # A deployment that was never made has no keys yet.
+        variables, secrets = context.pattern.pattern.variables, context.pattern.pattern.secret_variables()
         for name, value in context.terraform_variables().items():
             text = json.dumps(value)
-            secret = name in context.pattern.pattern.generate or name == "SSH_KEY"
+            # Keys are no secret, but they are long.
+            secret = name in secrets or variables.get(name) == "deployment.ssh_keys"
             found[name] = context.store.vault.fingerprint(text.encode()) if secret else text
         return found
 
@@ -98,8 +100,8 @@ class Infrastructure(Step):
     def _made(self, context: Context) -> dict[str, Any]:
         """Apply on the nodes that are planned now; the outputs."""
         # `down` needs the variables too, also after a first apply that failed half way.
-        secret = context.pattern.pattern.generate
-        values = {name: _as_text(value) for name, value in context.terraform_variables().items()}
+        secret = context.pattern.pattern.secret_variables()
+        values = {name: as_text(value) for name, value in context.terraform_variables().items()}
         context.remember(variables={name: value for name, value in values.items() if name not in secret},
                          planned_nodes=context.nodes, buying=remembered(context))  # fmt: skip
         with working(context, lambda text, milestone: context.progress(self.name, text, milestone)) as terraform:
@@ -186,7 +188,7 @@ def private_keys(config: str) -> list[str]:
 @contextmanager
 def working(context: Context, progress: Any) -> Iterator[Terraform]:
     """Terraform in the deployment's folder, with provider, encrypted state and variables in its environment."""
-    variables = {f"TF_VAR_{name}": _as_text(value) for name, value in context.terraform_variables().items()}
+    variables = {f"TF_VAR_{name}": as_text(value) for name, value in context.terraform_variables().items()}
     with session(context.store, context.deployment.id, context.grid, context.folder, variables, progress) as terraform:
         terraform.log = context.logs / "terraform.log"
         terraform.redact = context.redactor.text
@@ -201,7 +203,7 @@ def looking(context: Context) -> Iterator[Terraform]:
     def save(state: bytes | None) -> None:
         raise InfrastructureError("Terraform wanted to change the state", why="it was to look only", fix="tfgrid-compose up")
 
-    variables = {f"TF_VAR_{name}": _as_text(value) for name, value in context.terraform_variables().items()}
+    variables = {f"TF_VAR_{name}": as_text(value) for name, value in context.terraform_variables().items()}
     store, id, folder = context.store, context.deployment.id, context.folder / "terraform-look"
     with statebackend.serve(lambda: store.secret(id, STATE), save) as backend:
         with context.grid.terraform(lambda text: None, only_look=True) as provider:
@@ -241,5 +243,6 @@ def session(store: Store, id: str, grid: Grid, folder: Path, variables: dict[str
             kept.take_in(store, id, terraform.folder)
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as Terraform reads it from the environment."""
     return value if isinstance(value, str) else json.dumps(value)
