@@ -79,6 +79,14 @@ def test_another_node_makes_everything_anew(bench: Bench) -> None:
     assert found["platform"] == found["ship"] == "the machine is new"
 
 
+def test_what_a_move_loses_is_known_whatever_a_pattern_calls_its_variables(bench: Bench) -> None:
+    bench.own_pattern("vm_node", "place")
+    bench.up(trust=True)
+    found = bench.reasons(node=8)
+    assert found["infrastructure"] == "node 7 -> 8, a new machine: the data of the old one is lost"
+    assert found["platform"] == found["ship"] == "the machine is new"
+
+
 def test_secrets_change_the_plan_and_are_not_in_it(bench: Bench) -> None:
     (bench.folder / "tfgrid-compose.yaml").write_text("name: my-app\nenvironment:\n  - {name: TOKEN, secret: true}\n")
     bench.up(variables={"TOKEN": "hunter2-hunter2"})

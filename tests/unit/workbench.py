@@ -7,6 +7,7 @@ program's own shell scripts run, so that shipping, proving and switching release
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -37,6 +38,8 @@ from tfgrid_compose.grids.models import Account, ContractInfo, Marked, Node
 from tfgrid_compose.grids.pricing import Rates
 from tfgrid_compose.observe.events import Event, Notice, Stream
 from tfgrid_compose.observe.redact import Redactor
+from tfgrid_compose.patterns.load import BUILTIN
+from tfgrid_compose.state import paths
 from tfgrid_compose.state.store import Deployment, Release, Store
 
 # Runs the command line in this process: (exit code, standard output, standard error).
@@ -303,6 +306,13 @@ class Bench:
         ordered = self.failures.get(place, [])
         if ordered:
             raise ordered.pop(0)
+
+    def own_pattern(self, old: str, new: str) -> None:
+        """The user's own copy of the pattern, in which a Terraform variable has another name."""
+        folder = paths.config_dir() / "patterns" / "single-vm"
+        shutil.copytree(BUILTIN / "single-vm", folder)
+        for path in (folder / "pattern.yaml", *(folder / "infrastructure").glob("*.tf")):
+            path.write_text(re.sub(rf'(^  |"|var\.){old}\b', rf"\g<1>{new}", path.read_text(), flags=re.MULTILINE))
 
     def write(self, name: str, text: str) -> None:
         """A file of the app."""

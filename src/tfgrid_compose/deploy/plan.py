@@ -17,8 +17,6 @@ from tfgrid_compose.manifest.envfile import DEFAULT, FILE, GIT
 from tfgrid_compose.manifest.model import HOOKS
 from tfgrid_compose.state.store import Release
 
-_SHOWN_VALUES = 40
-
 
 @dataclass(frozen=True)
 class PlannedStep:
@@ -118,7 +116,7 @@ def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
     for step in all_steps(context):
         reason = (again or {}).get(step.name) or _reason(context, step, done.get(step.name), broken, cut_off)
         cut_off = cut_off or (bool(reason) and step.name in ("infrastructure", "tunnel", "reach"))
-        if reason and step.name in ("infrastructure", "tunnel") and _replaces(step, done, context):
+        if reason and step.replaces(context, done.get(step.name)):
             broken = "the machine is new"
         if step.name == "restore-data":
             reason, broken = "asked for with --with-data", "the disks are restored"
@@ -173,32 +171,9 @@ def _reason(context: Context, step: Step, before: dict[str, str] | None, broken:
         return broken or "an earlier step decides"
     changes = [key for key in sorted({*now, *before}) if now.get(key) != before.get(key)]
     if changes:
-        return "; ".join(_change(key, before.get(key), now.get(key)) for key in changes[:4])
+        return "; ".join(step.change(context, key, before.get(key), now.get(key)) for key in changes[:4])
     if broken:
         return broken
     # While the machine can't be asked the engine does so, after `reach`.
     there = (cut_off and step.probes_machine) or step.probe(context)
     return "" if there else "what it made is gone"
-
-
-def _change(key: str, before: str | None, now: str | None) -> str:
-    names = {
-        "vm_cpu": "cores", "vm_mem": "memory", "vm_disk": "disk", "vm_node": "node", "pattern": "pattern", "source": "source",
-        "environment": "environment", "manifest": "manifest", "machine": "machine", "playbook": "platform playbook",
-        "aim": "what is asked for",
-    }  # fmt: skip
-    if key.endswith("_node"):
-        return f"node {before} -> {now}, a new machine: the data of the old one is lost"
-    name = names.get(key, key)
-    short = all(value is not None and len(value) <= _SHOWN_VALUES for value in (before, now))
-    readable = short and key not in ("pattern", "source", "environment", "manifest", "playbook", "configuration", "size", "aim")
-    return f"{name} {before} -> {now}" if readable else f"{name} changed"
-
-
-def _replaces(step: Step, done: dict[str, dict[str, str]], context: Context) -> bool:
-    """Whether running this step gives machines that are not the ones the later steps worked on."""
-    if step.name != "infrastructure":
-        return False
-    before, now = done.get(step.name), step.inputs(context)
-    moved = before is not None and any(key.endswith("_node") and before.get(key) != now.get(key) for key in now)
-    return before is None or moved or not step.probe(context)

@@ -10,6 +10,10 @@ from typing import Any
 from tfgrid_compose.deploy.context import Context
 
 UNKNOWN = "?"
+# Inputs whose values say nothing to people, and the length up to which others are shown.
+_OPAQUE = frozenset({"pattern", "source", "environment", "manifest", "playbook", "configuration", "size", "aim"})
+_WORDS = {"playbook": "platform playbook", "aim": "what is asked for"}
+_SHOWN = 40
 
 
 class Tolerated(Exception):
@@ -44,6 +48,14 @@ class Step(ABC):
         """Whether what the step made is still there; cheap and read-only."""
         return True
 
+    def change(self, context: Context, key: str, before: str | None, now: str | None) -> str:
+        """A changed input in words, for the plan."""
+        return changed(_WORDS.get(key, key), before, now, shown=key not in _OPAQUE)
+
+    def replaces(self, context: Context, before: dict[str, str] | None) -> bool:
+        """Whether doing it gives machines that are not those on which later steps worked; `before` are its last inputs."""
+        return False
+
     def unchecked(self, context: Context) -> list[str]:
         """What only doing it will show, a sentence each; for the plan."""
         return []
@@ -55,6 +67,12 @@ class Step(ABC):
     def undo(self, context: Context) -> str:
         """The user stopped the step: take back what it half made where that is useful; says what became of it."""
         return "what it had done so far stays"
+
+
+def changed(what: str, before: str | None, now: str | None, *, shown: bool = True) -> str:
+    """`cores 2 -> 4`, or `source changed` for values that are long or are not shown."""
+    short = all(value is not None and len(value) <= _SHOWN for value in (before, now))
+    return f"{what} {before} -> {now}" if shown and short else f"{what} changed"
 
 
 def short_digest(value: Any) -> str:

@@ -13,7 +13,7 @@ from tfgrid_compose.deploy.budget import remembered
 from tfgrid_compose.deploy.context import Context
 from tfgrid_compose.deploy.nextbest import NextBest
 from tfgrid_compose.deploy.outputs import parse_outputs
-from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
+from tfgrid_compose.deploy.steps.base import UNKNOWN, Step, changed
 from tfgrid_compose.deploy.tfstate import contracts_in
 from tfgrid_compose.drivers import statebackend
 from tfgrid_compose.drivers.terraform import Terraform, find
@@ -24,6 +24,9 @@ from tfgrid_compose.state.store import Store
 from tfgrid_compose.words import count
 
 STATE = kept.STATE
+# What of a role a variable can hold, in words.
+_NODES = ("node", "nodes")
+_OF_ROLES = {"cpu": "cores", "memory": "memory", "disk": "disk", "node": "node", "nodes": "nodes", "count": "machines"}
 
 
 class Infrastructure(Step):
@@ -60,6 +63,20 @@ class Infrastructure(Step):
             secret = name in secrets or variables.get(name) == "deployment.ssh_keys"
             found[name] = context.store.vault.fingerprint(text.encode()) if secret else text
         return found
+
+    def change(self, context: Context, key: str, before: str | None, now: str | None) -> str:
+        """The pattern says which of its variables hold sizes and nodes, whatever it calls them."""
+        path = context.pattern.pattern.variables.get(key, "").split(".")
+        if len(path) != 3 or path[0] != "roles" or path[2] not in _OF_ROLES:
+            return super().change(context, key, before, now)
+        role = f"{path[1]} " if len(context.pattern.pattern.roles) > 1 else ""
+        text = changed(role + _OF_ROLES[path[2]], before, now)
+        lost = path[2] in _NODES and path[1] in _moved(context)
+        return f"{text}, a new machine: the data of the old one is lost" if lost else text
+
+    def replaces(self, context: Context, before: dict[str, str] | None) -> bool:
+        """Machines are other ones when there were none, when one moves, and when one is gone."""
+        return before is None or bool(_moved(context)) or not self.probe(context)
 
     def probe(self, context: Context) -> bool:
         """Whether every contract lives and every machine runs."""
@@ -241,6 +258,12 @@ def session(store: Store, id: str, grid: Grid, folder: Path, variables: dict[str
                 kept.take_in(store, id, terraform.folder)
                 raise
             kept.take_in(store, id, terraform.folder)
+
+
+def _moved(context: Context) -> set[str]:
+    """Roles that have a machine on a node which is not planned for them any more."""
+    planned = context.nodes
+    return {item["role"] for item in context.deployment.machines if item["node"] not in planned.get(item["role"], ())}
 
 
 def as_text(value: Any) -> str:
