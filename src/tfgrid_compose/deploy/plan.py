@@ -14,7 +14,6 @@ from tfgrid_compose.deploy.steps import all_steps
 from tfgrid_compose.deploy.steps.base import UNKNOWN, Step
 from tfgrid_compose.grids import git
 from tfgrid_compose.manifest.envfile import DEFAULT, FILE, GIT
-from tfgrid_compose.manifest.model import HOOKS
 from tfgrid_compose.state.store import Release
 
 
@@ -61,7 +60,7 @@ class Plan:
     @property
     def buys(self) -> bool:
         """Whether machines or networks are made or changed."""
-        return any(planned.needed for planned in self.steps if planned.step.name == "infrastructure")
+        return any(planned.needed for planned in self.steps if planned.step.buys)
 
     def to_dict(self, context: Context) -> dict[str, Any]:
         """As JSON values, with the price as grid and account have it now."""
@@ -114,31 +113,27 @@ def make_plan(context: Context, again: Mapping[str, str] | None = None) -> Plan:
     planned: list[PlannedStep] = []
     broken, cut_off = "", False
     for step in all_steps(context):
-        reason = (again or {}).get(step.name) or _reason(context, step, done.get(step.name), broken, cut_off)
-        cut_off = cut_off or (bool(reason) and step.name in ("infrastructure", "tunnel", "reach"))
-        if reason and step.replaces(context, done.get(step.name)):
-            broken = "the machine is new"
-        if step.name == "restore-data":
-            reason, broken = "asked for with --with-data", "the disks are restored"
+        before = done.get(step.name)
+        reason = step.always or (again or {}).get(step.name) or _reason(context, step, before, broken, cut_off)
+        cut_off = cut_off or (bool(reason) and step.leads_to_machine)
+        broken = (step.replaces(context, before) if reason else "") or broken
         planned.append(PlannedStep(step, step.describe(context), reason))
     planned = _with_later_hooks(planned)
     context.unchecked += [text for item in planned if item.needed and context.only_plan for text in item.step.unchecked(context)]
-    if any(item.needed for item in planned if not item.step.only_with_others):
-        planned = _with_reach(planned)
     ended = context.deployment.status == "running" and context.store.unfinished(context.deployment.id) is None
     unsettled = bool(done) and not ended
     code = trust.unseen(context)
     limits = context.limits
-    if any(item.step.name == "infrastructure" and item.needed for item in planned):
+    if any(item.step.buys and item.needed for item in planned):
         limits = (*limits, *lost_data(context))
-    return Plan(tuple(_with_snapshot(planned)), not done, context.release, limits, unsettled, code)
+    return Plan(tuple(_with_others(planned)), not done, context.release, limits, unsettled, code)
 
 
 def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:
     """A hook may undo what a later one had done: those behind one that runs run too, the health check as the proof."""
     found, before = [], ""
     for item in planned:
-        if item.step.name in HOOKS:
+        if item.step.is_hook:
             if before and not item.needed:
                 item = replace(item, reason=f"{before} runs before it")
             before = item.step.name if item.needed else before
@@ -146,21 +141,18 @@ def _with_later_hooks(planned: list[PlannedStep]) -> list[PlannedStep]:
     return found
 
 
-def _with_snapshot(planned: list[PlannedStep]) -> list[PlannedStep]:
-    """The disks are copied when a later step changes the machine, and only then."""
-    changes = any(item.needed for item in planned if item.step.name not in ("snapshot", "tunnel", "reach", "domain", "dns"))
-    reason = "before the machine is changed" if changes else ""
-    return [PlannedStep(item.step, item.text, reason) if item.step.name == "snapshot" else item for item in planned]
-
-
-def _with_reach(planned: list[PlannedStep]) -> list[PlannedStep]:
-    """Whatever changes, ssh is checked first: the steps after it stand on it."""
-    return [
-        PlannedStep(item.step, item.text, item.reason or "checked before anything is changed")
-        if item.step.name == "reach"
-        else item
-        for item in planned
-    ]
+def _with_others(planned: list[PlannedStep]) -> list[PlannedStep]:
+    """Whatever changes, ssh is checked first, and the disks are copied before the machine is changed."""
+    anything = any(item.needed for item in planned if not item.step.only_with_others)
+    machine = any(item.needed for item in planned if item.step.changes_machine)
+    found = []
+    for item in planned:
+        if item.step.only_with_others:
+            item = replace(item, reason=item.step.with_others if machine else "")
+        elif anything and not item.needed:
+            item = replace(item, reason=item.step.with_others)
+        found.append(item)
+    return found
 
 
 def _reason(context: Context, step: Step, before: dict[str, str] | None, broken: str, cut_off: bool) -> str:

@@ -31,7 +31,18 @@ class Step(ABC):
     expected = 5.0
     # Whether `probe` asks the machine, and so can only be trusted once `reach` has succeeded.
     probes_machine = False
-    # Whether the step has something to do only when another one has.
+    # Until it is done, the machine can't be asked.
+    leads_to_machine = False
+    # Whether it changes what is on the machine, or the machine.
+    changes_machine = True
+    # Whether machines or networks are made or changed: it costs.
+    buys = False
+    # One of the app's scripts: it may undo what a later one of them had done.
+    is_hook = False
+    # Why it is done whatever its inputs are; empty for one that has to have a reason.
+    always = ""
+    # Why it is done when another step does something; `only_with_others`: never else, and only when the machine changes.
+    with_others = ""
     only_with_others = False
     # What needs a yes of the user, in words: it rents or destroys something. Empty for what can be done again or undone.
     consent = ""
@@ -52,9 +63,9 @@ class Step(ABC):
         """A changed input in words, for the plan."""
         return changed(_WORDS.get(key, key), before, now, shown=key not in _OPAQUE)
 
-    def replaces(self, context: Context, before: dict[str, str] | None) -> bool:
-        """Whether doing it gives machines that are not those on which later steps worked; `before` are its last inputs."""
-        return False
+    def replaces(self, context: Context, before: dict[str, str] | None) -> str:
+        """Why all later steps have to be done again when it is done; empty when not. `before` are its last inputs."""
+        return ""
 
     def unchecked(self, context: Context) -> list[str]:
         """What only doing it will show, a sentence each; for the plan."""

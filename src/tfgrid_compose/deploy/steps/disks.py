@@ -12,6 +12,8 @@ class Snapshot(Step):
     """Keeps the disks as they are while the live release runs, for `rollback --with-data`."""
 
     name = "snapshot"
+    changes_machine = False
+    with_others = "before the machine is changed"
     expected = 0.5
     only_with_others = True
 
@@ -45,6 +47,7 @@ class RestoreData(Step):
     """Puts the disks back as they were when the release was replaced. What was written since is lost."""
 
     name = "restore-data"
+    always = "asked for with --with-data"
     consent = "the data on the disks is replaced"
     expected = 3.0
 
@@ -59,6 +62,10 @@ class RestoreData(Step):
     def probe(self, context: Context) -> bool:
         """Never there already: data may have changed since."""
         return False
+
+    def replaces(self, context: Context, before: dict[str, str] | None) -> str:
+        """What later steps did was on the disks that are replaced."""
+        return "the disks are restored"
 
     def apply(self, context: Context) -> str:
         """Stop the machine, put the copies in place, start it again."""

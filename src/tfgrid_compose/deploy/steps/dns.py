@@ -62,6 +62,7 @@ class Domain(Step):
     """Before anything is rented: the provider lets us in, has the zone, and the name is free."""
 
     name = "domain"
+    changes_machine = False
     expected = 1.0
 
     def describe(self, context: Context) -> str:
@@ -93,6 +94,7 @@ class Dns(Step):
     """The records that lead the domain to the machine's public addresses; those of a domain that is not wanted any more go."""
 
     name = "dns"
+    changes_machine = False
     expected = 6.0
 
     def describe(self, context: Context) -> str:

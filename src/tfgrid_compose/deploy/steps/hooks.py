@@ -84,6 +84,8 @@ class _Restarted(Exception):
 class Hook(Step):
     """One hook: its exit code decides, whatever it prints."""
 
+    is_hook = True
+
     def __init__(self, hook: str) -> None:
         self.name = hook
         self.expected = {"setup": 15.0, "configure": 3.0, "healthcheck": 2.0}[hook]

@@ -33,6 +33,7 @@ class Infrastructure(Step):
     """Machines, networks and contracts, by Terraform and the grid's provider."""
 
     name = "infrastructure"
+    leads_to_machine, buys = True, True
     consent = "machines are rented or changed"
     expected = 3.0
 
@@ -74,9 +75,9 @@ class Infrastructure(Step):
         lost = path[2] in _NODES and path[1] in _moved(context)
         return f"{text}, a new machine: the data of the old one is lost" if lost else text
 
-    def replaces(self, context: Context, before: dict[str, str] | None) -> bool:
+    def replaces(self, context: Context, before: dict[str, str] | None) -> str:
         """Machines are other ones when there were none, when one moves, and when one is gone."""
-        return before is None or bool(_moved(context)) or not self.probe(context)
+        return "the machine is new" if before is None or _moved(context) or not self.probe(context) else ""
 
     def probe(self, context: Context) -> bool:
         """Whether every contract lives and every machine runs."""

@@ -20,6 +20,8 @@ class Reach(Step):
     """Tries the machine's addresses in the order that `network.prefer` gives."""
 
     name = "reach"
+    leads_to_machine, changes_machine = True, False
+    with_others = "checked before anything is changed"
     expected = 1.0
 
     def describe(self, context: Context) -> str:

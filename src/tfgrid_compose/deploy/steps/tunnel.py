@@ -12,6 +12,7 @@ class Tunnel(Step):
     """An interface of this deployment alone; no other tunnel is touched."""
 
     name = "tunnel"
+    leads_to_machine, changes_machine = True, False
     expected = 0.5
 
     def describe(self, context: Context) -> str:
