@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -74,12 +75,15 @@ def deep(chance: Random, levels: int) -> Any:
 
 # Trees
 
+# Places of a tree that one is chosen from.
+_MOST = 10_000
+
 
 def tree(chance: Random, whole: Any, other: Callable[[Random], Any] = value, times: int | None = None) -> Any:
     """A copy of JSON-like data with some places changed; `other` gives what is put there."""
     found = copy.deepcopy(whole)
     for _ in range(times or chance.choice((1, 1, 1, 2, 3, 6))):
-        places = list(_places(found))
+        places = list(islice(_places(found), _MOST))
         if not places:
             return other(chance)
         holder, key = chance.choice(places)
@@ -89,7 +93,7 @@ def tree(chance: Random, whole: Any, other: Callable[[Random], Any] = value, tim
 
 
 def _places(root: Any) -> Iterator[tuple[Any, Any]]:
-    """(holder, key) of everything in a tree, which may be deeper than Python recurses."""
+    """(holder, key) of everything in a tree, which may be deeper than Python recurses, or hold itself."""
     waiting = [root]
     while waiting:
         node = waiting.pop()
