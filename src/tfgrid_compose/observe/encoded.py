@@ -115,7 +115,13 @@ class Search:
                     yield at, at + len(text)
 
     def _in_hex(self, raw: bytes) -> Iterator[Span]:
-        raw = without_prefixes(raw)
+        """What looks like a prefix may be the last digit of a value and a letter behind it, so both ways are read."""
+        bare = without_prefixes(raw)
+        yield from self._in_digits(bare)
+        if bare is not raw and bare != raw:
+            yield from self._in_digits(raw)
+
+    def _in_digits(self, raw: bytes) -> Iterator[Span]:
         window = seen_as(raw, LOWER, NOT_HEX)
         seen = [digits for digits in self._hex[: bisect_right(self._hex, len(window), key=len)] if digits in window]
         places = _places(raw, NOT_HEX) if seen else []
